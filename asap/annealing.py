@@ -1,0 +1,75 @@
+"""Temperatures, thresholds and entropies: pure functions of the paper's section 3.2 and 4.5.
+
+Temperatures have the unit of an architecture weight α; time is counted in epochs from 1 (the paper's "per epoch",
+4.1), so the first epoch of Eq. 9 runs at T0·β.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+SCHEDULES = ("exponential", "constant", "linear", "cosine", "logarithmic")
+
+
+def temperature(schedule: str, epoch: float, epochs: int, initial: float, decay: float) -> float:
+    """The temperature T of an epoch, 1 ≤ epoch ≤ epochs.
+
+    `exponential` is Eq. 9, T0·β^e. `constant` is T0 (DARTS: T0 = 1). `linear`, `cosine` and `logarithmic` fall from
+    T0 at epoch 0 to the value that the exponential schedule ends at, so that all schedules share both ends.
+    Raises ValueError for an unknown schedule.
+    """
+    if schedule == "exponential":
+        return initial * decay**epoch
+    if schedule == "constant":
+        return initial
+    final, progress = initial * decay**epochs, epoch / epochs
+    if schedule == "linear":
+        return initial + (final - initial) * progress
+    if schedule == "cosine":
+        return final + (initial - final) * 0.5 * (1 + math.cos(math.pi * progress))
+    if schedule == "logarithmic":  # T0 / (1 + c·ln(1 + e)), with c such that the last epoch ends at `final`
+        c = (initial / final - 1) / math.log1p(epochs)
+        return initial / (1 + c * math.log1p(epoch))
+    raise ValueError(f"unknown temperature schedule {schedule!r}; known: {', '.join(SCHEDULES)}")
+
+
+def threshold(scale: float, operations: int) -> float:
+    """The pruning threshold θ = scale/N of 4.1 (scale 0.4), N the number of candidate operations."""
+    return scale / operations
+
+
+def normalised_entropy(phi: np.ndarray, operations: int) -> np.ndarray:
+    """The entropy of each mixed operation over ln N (4.5, Figure 7): 1 where uniform, exactly 0 for one operation.
+
+    phi: probabilities (…, N), 0 for an operation that has been pruned. Returns an array (…).
+    """
+    p = np.asarray(phi, dtype=np.float64)
+    terms = np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0)
+    return np.maximum(-terms.sum(axis=-1), 0.0) / math.log(operations)
+
+
+def power_cosine(step: float, steps: int, cycles: int, maximum: float, minimum: float, decay: float, p: float = 2.0) -> float:
+    """The learning rate of cyclic power cosine annealing (4.2; sharpDARTS), at a step in [0, steps).
+
+    Each of the `cycles` equal cycles falls from its amplitude to `minimum`; the amplitude is multiplied by `decay`
+    from one cycle to the next. Within a cycle at progress u in [0, 1):
+    minimum + (maximum − minimum)·(p^(1 + ½(1 + cos πu)) − p)/(p² − p).
+    """
+    length = steps / cycles
+    cycle = min(int(step / length), cycles - 1)
+    u = step / length - cycle
+    shape = (p ** (1 + 0.5 * (1 + math.cos(math.pi * u))) - p) / (p * p - p)
+    return minimum + (maximum * decay**cycle - minimum) * shape
+
+
+def cosine(step: float, steps: int, maximum: float, minimum: float = 0.0) -> float:
+    """The learning rate of one cosine from `maximum` at step 0 to `minimum` at `steps` (DARTS)."""
+    return minimum + (maximum - minimum) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def one_cycle(step: float, steps: int, maximum: float, warm_up: float = 0.2) -> float:
+    """A linear rise to `maximum` over the first `warm_up` of the steps and a linear fall to 0: for short trainings."""
+    progress = step / steps
+    return maximum * (progress / warm_up if progress < warm_up else (1 - progress) / (1 - warm_up))

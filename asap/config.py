@@ -1,0 +1,247 @@
+"""The parameters of a search and of an evaluation, and the three scales.
+
+A parameter has one name, here, on the command line (`--initial-temperature`) and in the notebooks
+(`initial_temperature`). A value comes, the later winning, from: the defaults below (the paper's), the method, the
+scale, the caller. A scale is data, not code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .annealing import SCHEDULES
+from .errors import UserError
+from .space import EDGE_RULES
+
+SCALE_NAMES = ("tiny", "cpu", "paper")
+DATASETS = ("digits", "cifar10", "fashion_mnist")
+
+
+class ParameterError(UserError):
+    """A parameter that is unknown, ill-typed or out of range."""
+
+
+def _machine(default: Any, **metadata: Any) -> Any:
+    """A parameter of the machine, not of the experiment: it is no part of a run's identity."""
+    return field(default=default, metadata={"machine": True, **metadata})
+
+
+@dataclass(frozen=True)
+class Common:
+    dataset: str = "cifar10"
+    scale: str = "tiny"
+    seed: int = 0
+    study: str = "scratch"  # the folder under runs/; `scratch` is not committed
+    images: int = 0  # training images used, drawn once by the seed; 0 means all
+    nodes: int = 4  # intermediate nodes of a cell
+    momentum: float = 0.9
+    weight_decay: float = 3e-4
+    gradient_clip: float = 5.0  # the norm
+    precision: str = "float32"  # or bf16: autocast, changes the numbers
+    compile: bool = False  # torch.compile, changes the numbers by rounding
+    device: str = _machine("auto")  # auto, cpu, cuda, cuda:1, …
+    threads: int = _machine(0)  # CPU threads; 0 leaves torch's choice
+    data_root: str = _machine("")  # default: $ASAP_DATA, else data/
+    runs_root: str = _machine("")  # default: $ASAP_RUNS, else runs/ of the checkout
+    download: bool = _machine(False)  # let torchvision fetch a data set that is missing
+
+    def identity(self) -> dict[str, Any]:
+        """The parameters that make the experiment, without those of the machine."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if not f.metadata.get("machine")}
+
+    def _check(self, conditions: Mapping[str, bool]) -> None:
+        for message, good in conditions.items():
+            if not good:
+                raise ParameterError(message)
+
+    def __post_init__(self) -> None:
+        self._check(
+            {
+                f"dataset must be one of {', '.join(DATASETS)}, not {self.dataset!r}": self.dataset in DATASETS,
+                f"scale must be one of {', '.join(SCALE_NAMES)}, not {self.scale!r}": self.scale in SCALE_NAMES,
+                f"study must be a plain folder name, not {self.study!r}": self.study.replace("-", "").replace("_", "").isalnum(),
+                f"precision must be float32 or bf16, not {self.precision!r}": self.precision in ("float32", "bf16"),
+                "seed, images and threads must not be negative": min(self.seed, self.images, self.threads) >= 0,
+                "nodes must be at least 1": self.nodes >= 1,
+                "momentum must lie in [0, 1)": 0 <= self.momentum < 1,
+                "weight_decay must not be negative": self.weight_decay >= 0,
+                "gradient_clip must be positive": self.gradient_clip > 0,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class SearchParameters(Common):
+    """A search (3.1, 4.1). The defaults are the paper's own."""
+
+    method: str = "asap"
+    channels: int = 16  # of the first cell
+    layers: int = 8  # cells; reductions at one and two thirds
+    batch: int = 96  # 4.1
+    epochs: int = 50  # at most; the search ends when every mixed operation is decided
+    learning_rate: float = 0.025  # of w: cosine to learning_rate_min, per epoch (DARTS)
+    learning_rate_min: float = 0.001
+    alpha_learning_rate: float = 1e-3  # 6.2.1; "exact settings from DARTS" would be 3e-4
+    alpha_rate_factor: float = 1.0  # what a scale with fewer α steps an epoch multiplies the rate by
+    alpha_weight_decay: float = 1e-3  # DARTS
+    alpha_init: float = 0.0  # standard deviation of the initial α (Algorithm 1: 0)
+    schedule: str = "exponential"  # Eq. 9
+    initial_temperature: float = 1.3  # T0, 4.1; 6.2.1 says 1.6
+    temperature_decay: float = 0.95  # β, per epoch
+    grace_temperature: float = 1.0  # τ: α is not touched while T ≥ τ
+    threshold: float = 0.4  # θ = threshold/N
+    threshold_operations: str = "fixed"  # N of θ: `fixed` is the number of candidates, `left` those an edge has left
+    prune_every: str = "step"  # `step`: after every α step (Algorithm 1); `epoch`: at its end
+    edge_rule: str = "phi_before_last_pruning"  # how 14 edges become 8; see the audit page
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check(
+            {
+                f"method must be one of {', '.join(METHOD_DEFAULTS)}, not {self.method!r}": self.method in METHOD_DEFAULTS,
+                "channels, batch and epochs must be at least 1": min(self.channels, self.batch, self.epochs) >= 1,
+                "layers must be at least 3": self.layers >= 3,
+                "learning rates must be positive": min(self.learning_rate, self.alpha_learning_rate, self.alpha_rate_factor) > 0,
+                "learning_rate_min must lie in [0, learning_rate]": 0 <= self.learning_rate_min <= self.learning_rate,
+                "alpha_weight_decay and alpha_init must not be negative": min(self.alpha_weight_decay, self.alpha_init) >= 0,
+                f"schedule must be one of {', '.join(SCHEDULES)}, not {self.schedule!r}": self.schedule in SCHEDULES,
+                "initial_temperature must be positive": self.initial_temperature > 0,
+                "temperature_decay must lie in (0, 1]": 0 < self.temperature_decay <= 1,
+                "threshold must lie in [0, 1)": 0 <= self.threshold < 1,
+                "threshold_operations must be fixed or left": self.threshold_operations in ("fixed", "left"),
+                "prune_every must be step or epoch": self.prune_every in ("step", "epoch"),
+                f"edge_rule must be one of {', '.join(EDGE_RULES)}, not {self.edge_rule!r}": self.edge_rule in EDGE_RULES,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class EvaluationParameters(Common):
+    """The training and test of a derived network (4.2, 6.2.2). The defaults are the paper's for CIFAR-10."""
+
+    run: str = ""  # the folder of a finished search whose cell is evaluated, or …
+    cell: str = ""  # … the name of a published cell
+    channels: int = 36  # ASAP-Small; 44 and 50 are Medium and Large
+    layers: int = 20  # 18 normal cells and reductions at one and two thirds
+    batch: int = 128
+    epochs: int = 1500
+    learning_rate: float = 0.025
+    rate_schedule: str = "power_cosine"  # or cosine (DARTS), one_cycle
+    cycles: int = 5
+    amplitude_decay: float = 0.5  # per cycle
+    nesterov: bool = True
+    auxiliary_weight: float = 0.4  # 0: no auxiliary head
+    drop_path: float = 0.2  # probability at the last epoch, rising linearly
+    cutout: int = 16  # side of the square; 0: none
+    label_smoothing: float = 0.1
+    autoaugment: bool = True  # its CIFAR-10 policy
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        schedules = ("power_cosine", "cosine", "one_cycle")
+        self._check(
+            {
+                "give either run (a search's folder) or cell (a published cell's name)": bool(self.run) != bool(self.cell),
+                "channels, batch, epochs and cycles must be at least 1": min(self.channels, self.batch, self.epochs, self.cycles) >= 1,
+                "layers must be at least 3": self.layers >= 3,
+                "learning_rate must be positive": self.learning_rate > 0,
+                f"rate_schedule must be one of {', '.join(schedules)}, not {self.rate_schedule!r}": self.rate_schedule in schedules,
+                "amplitude_decay must lie in (0, 1]": 0 < self.amplitude_decay <= 1,
+                "auxiliary_weight and cutout must not be negative": min(self.auxiliary_weight, self.cutout) >= 0,
+                "drop_path and label_smoothing must lie in [0, 1)": 0 <= self.drop_path < 1 and 0 <= self.label_smoothing < 1,
+            }
+        )
+
+
+#: What a method changes of the defaults.
+METHOD_DEFAULTS: dict[str, dict[str, Any]] = {"asap": {}}
+
+SCALES: dict[str, dict[str, dict[str, Any]]] = {
+    "search": {
+        # Seconds, on scikit-learn's digits: every step of a search, to its own end. An epoch has few α steps, so α is
+        # fast and the temperature falls fast.
+        "tiny": dict(dataset="digits", channels=4, layers=3, nodes=4, images=640, batch=32, epochs=14, alpha_rate_factor=40.0,
+                     temperature_decay=0.8, threads=1),
+        # A real search on CIFAR-10 in about half an hour on one core. 2,500 + 2,500 images make 78 α steps an epoch
+        # where the paper has 260; α's rate is raised in that proportion, so that α moves as far in an epoch.
+        "cpu": dict(channels=8, layers=5, images=5000, batch=32, alpha_rate_factor=260 / 78, threads=1),
+        "paper": {},
+    },
+    "evaluation": {
+        # Seconds, on the digits.
+        "tiny": dict(dataset="digits", channels=8, layers=4, batch=64, epochs=6, learning_rate=0.05, rate_schedule="one_cycle",
+                     cutout=2, drop_path=0.0, autoaugment=False, threads=1),
+        # A short recipe that ranks cells: a one-cycle rate, and no regularisation that a short training cannot use.
+        "cpu": dict(channels=16, layers=8, batch=64, epochs=5, learning_rate=0.1, rate_schedule="one_cycle", drop_path=0.0,
+                    cutout=0, label_smoothing=0.0, auxiliary_weight=0.0, autoaugment=False, threads=1),
+        "paper": {},
+    },
+}
+
+P = TypeVar("P", SearchParameters, EvaluationParameters)
+
+
+def make(kind: type[P], given: Mapping[str, Any]) -> P:
+    """The validated parameters of a search or an evaluation from those given by name (values may be strings).
+
+    Raises `ParameterError`, one line, for an unknown name (with the valid ones), an ill-typed value or a bad range.
+    """
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    for name in given:
+        if name not in fields:
+            close = difflib.get_close_matches(name, fields, 1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise ParameterError(f"unknown parameter {name!r}{hint}; valid: {', '.join(fields)}")
+    values = {name: _convert(name, str(fields[name].type), value) for name, value in given.items()}
+    scale = values.get("scale", "tiny")
+    if scale not in SCALE_NAMES:
+        raise ParameterError(f"scale must be one of {', '.join(SCALE_NAMES)}, not {scale!r}")
+    method = METHOD_DEFAULTS.get(values.get("method", "asap"), {}) if kind is SearchParameters else {}
+    return kind(**{**method, **SCALES["search" if kind is SearchParameters else "evaluation"][scale], **values})
+
+
+def _convert(name: str, type_name: str, value: Any) -> Any:
+    wanted = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}[type_name]
+    error = ParameterError(f"parameter {name} must be {wanted}, not {value!r}")
+    if type_name == "bool":
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        if isinstance(value, bool):
+            return value
+        raise error
+    if isinstance(value, bool) or not isinstance(value, int | float | str | os.PathLike):
+        raise error
+    if type_name == "str":
+        if not isinstance(value, str | os.PathLike):
+            raise error
+        return str(value)
+    try:
+        number = float(value)  # type: ignore[arg-type]
+        if type_name == "int" and number != int(number):
+            raise error
+    except (ValueError, OverflowError, TypeError):
+        raise error from None
+    if number != number or number in (float("inf"), float("-inf")):
+        raise error
+    return int(value) if type_name == "int" else number  # type: ignore[arg-type]
+
+
+def checkout() -> Path:
+    """The folder that holds book/ and runs/: that of the checkout that this package is installed from (`pip install -e .`)."""
+    return Path(__file__).resolve().parent.parent
+
+
+def runs_root(given: str = "") -> Path:
+    """Where runs are recorded: the parameter, else $ASAP_RUNS, else runs/ of the checkout."""
+    return Path(given or os.environ.get("ASAP_RUNS") or checkout() / "runs")
+
+
+def data_root(given: str = "") -> Path:
+    """Where data sets lie: the parameter, else $ASAP_DATA, else data/ of the checkout."""
+    return Path(given or os.environ.get("ASAP_DATA") or checkout() / "data")

@@ -1,0 +1,19 @@
+"""How a search decides. A method answers three questions of the loop in search.py:
+
+with what weights are the operations mixed now (`mixture`); how is α updated from this batch (`update`); which
+operations go (`to_prune`). One file a method; entering it in METHODS and its defaults in config.METHOD_DEFAULTS
+is all that the rest of the package needs.
+"""
+
+from __future__ import annotations
+
+from ..config import SearchParameters
+from .anneal import Anneal
+from .base import Method
+
+METHODS: dict[str, type[Method]] = {"asap": Anneal}
+
+
+def make_method(parameters: SearchParameters, device: object) -> Method:
+    """The method that a search's parameters name, on a device."""
+    return METHODS[parameters.method](parameters, device)  # type: ignore[arg-type]

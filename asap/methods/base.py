@@ -1,0 +1,253 @@
+"""The protocol between the search loop and a method, and what the methods with differentiable α have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..annealing import temperature
+from ..config import SearchParameters
+from ..machine import random_stream
+from ..space import ASAP_OPERATIONS, CELL_KINDS, Genotype, derive, edges
+from ..supernet import Supernet
+
+Batch = tuple[Tensor, Tensor]  # images (B, C, H, W), labels (B,)
+Masks = dict[str, np.ndarray]  # for each cell kind, booleans (E, O)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """For each cell kind the weights (E, O), and the operations to compute on each edge (None: all that are alive)."""
+
+    phi: Mapping[str, Tensor]
+    active: Mapping[str, list[list[int]]] | None = None
+
+    def detached(self) -> Mixture:
+        return Mixture({kind: phi.detach() for kind, phi in self.phi.items()}, self.active)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the loop gives a method for one update of α.
+
+    loss: the network's mean cross-entropy on a batch under a mixture, with the precision that the run asks for.
+    """
+
+    network: Supernet
+    optimizer: torch.optim.SGD  # of w: its rate and momentum
+    loss: Callable[[Batch, Mixture], Tensor]
+    train: Batch  # the batch that w has just been updated with
+    validation: Batch
+
+
+class Method(Protocol):
+    """A search method. Its candidates are `operations`; E edges, O operations."""
+
+    operations: tuple[str, ...]
+
+    def __init__(self, parameters: SearchParameters, device: torch.device) -> None: ...
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Told before each epoch, from 1."""
+
+    def learns(self) -> bool:
+        """Whether α is updated in this epoch."""
+
+    def mixture(self) -> Mixture:
+        """With what weights the operations are mixed now."""
+
+    def update(self, step: Step) -> None:
+        """Update α from one batch."""
+
+    def to_prune(self, epoch_ends: bool) -> Masks | None:
+        """Which operations go now, asked after every update and at the end of each epoch; None for none."""
+
+    def pruned(self, masks: Masks) -> None:
+        """Told when they are gone."""
+
+    def status(self) -> dict[str, float]:
+        """What epochs.csv keeps of the method: `temperature` and `threshold`."""
+
+    def snapshot(self) -> dict[str, dict[str, np.ndarray]]:
+        """For each cell kind, what architecture.parquet keeps: arrays (E, O) by column, `alpha` and `phi` among them."""
+
+    def genotype(self) -> Genotype:
+        """The cell that the search has come to."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that a resumed search needs."""
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what `tensors` gave."""
+
+
+@contextmanager
+def frozen(network: torch.nn.Module) -> Iterator[None]:
+    """No gradient reaches the network's weights, and none is computed for them."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+class Differentiable:
+    """α on every edge, learned by Adam from the first-order gradient of the validation loss; mixed by Φ(α; T), Eq. 3."""
+
+    operations: tuple[str, ...] = ASAP_OPERATIONS
+
+    def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
+        self.parameters = p = parameters
+        shape = (len(edges(p.nodes)), len(self.operations))
+        stream = random_stream(p.seed, 0, 7)
+        self.alpha = {kind: (p.alpha_init * torch.randn(shape, generator=stream)).to(device).requires_grad_() for kind in CELL_KINDS}
+        self.alive = {kind: torch.ones(shape, dtype=torch.bool, device=device) for kind in CELL_KINDS}
+        self.optimizer = torch.optim.Adam(
+            list(self.alpha.values()),
+            lr=p.alpha_learning_rate * p.alpha_rate_factor,
+            betas=(0.5, 0.999),  # 6.2.1
+            weight_decay=p.alpha_weight_decay,
+        )
+        # Φ of the surviving operation when its edge was last pruned; nan before
+        self.score = {kind: torch.full(shape[:1], float("nan"), device=device) for kind in CELL_KINDS}
+        self.gradients = {kind: GradientStatistics(shape, device) for kind in CELL_KINDS}
+        self.epoch = 0
+        self.temperature = p.initial_temperature
+
+    def begin_epoch(self, epoch: int) -> None:
+        p = self.parameters
+        self.epoch = epoch
+        self.temperature = temperature(p.schedule, epoch, p.epochs, p.initial_temperature, p.temperature_decay)
+        for statistics in self.gradients.values():
+            statistics.reset()
+
+    def learns(self) -> bool:
+        return True
+
+    def phi(self, kind: str) -> Tensor:
+        """Φ(α; T) of Eq. 3 over the operations alive, (E, O); 0 for the others."""
+        return torch.softmax((self.alpha[kind] / self.temperature).masked_fill(~self.alive[kind], -torch.inf), -1)
+
+    def mixture(self) -> Mixture:
+        return Mixture({kind: self.phi(kind) for kind in CELL_KINDS})
+
+    def update(self, step: Step) -> None:
+        """One Adam step along the gradient of the validation loss, w held fixed (first order)."""
+        with frozen(step.network):
+            loss = step.loss(step.validation, self.mixture())
+            gradients = torch.autograd.grad(loss, list(self.alpha.values()))
+        self.apply(dict(zip(self.alpha, gradients, strict=True)))
+
+    def apply(self, gradients: Mapping[str, Tensor]) -> None:
+        """Take the Adam step for these gradients, (E, O) for each cell kind."""
+        for kind, gradient in gradients.items():
+            self.gradients[kind].add(gradient)
+            self.alpha[kind].grad = gradient
+        self.optimizer.step()
+
+    def to_prune(self, epoch_ends: bool) -> Masks | None:
+        return None
+
+    def pruned(self, masks: Masks) -> None:
+        for kind, mask in masks.items():
+            gone = torch.from_numpy(mask).to(self.alive[kind].device)
+            edges_hit = gone.any(1)
+            survivor = self.phi(kind).detach().masked_fill(gone, 0).amax(1)
+            self.score[kind] = torch.where(edges_hit, survivor, self.score[kind])
+            self.alive[kind] &= ~gone
+            # an operation's optimizer state goes with it, and its α rests at 0
+            with torch.no_grad():
+                self.alpha[kind].masked_fill_(gone, 0.0)
+            for value in self.optimizer.state.get(self.alpha[kind], {}).values():
+                if isinstance(value, Tensor) and value.shape == gone.shape:
+                    value.masked_fill_(gone, 0.0)
+
+    def status(self) -> dict[str, float]:
+        return {"temperature": self.temperature, "threshold": float("nan")}
+
+    def snapshot(self) -> dict[str, dict[str, np.ndarray]]:
+        kept = {}
+        for kind in CELL_KINDS:
+            dead = ~self.alive[kind]
+            alpha = self.alpha[kind].detach().masked_fill(dead, float("nan"))
+            columns = {"alpha": alpha, "phi": self.phi(kind).detach()}
+            columns |= {f"gradient_{name}": value.masked_fill(dead, float("nan")) for name, value in self.gradients[kind].summary().items()}
+            kept[kind] = {name: value.cpu().float().numpy() for name, value in columns.items()}
+        return kept
+
+    def genotype(self) -> Genotype:
+        """One operation an edge, the one of the largest Φ; the edges by the parameter `edge_rule`."""
+        choice, score = {}, {}
+        rule = self.parameters.edge_rule
+        for kind in CELL_KINDS:
+            phi = self.phi(kind).detach().cpu().numpy().copy()
+            if "none" in self.operations:
+                phi[:, self.operations.index("none")] = -1.0
+            best = phi.argmax(1)
+            choice[kind] = [self.operations[o] for o in best]
+            if rule == "alpha":
+                score[kind] = self.alpha[kind].detach().cpu().numpy()[np.arange(len(best)), best]
+            else:
+                decided = (self.alive[kind].sum(1) == 1).cpu().numpy()
+                score[kind] = np.where(decided, np.nan_to_num(self.score[kind].cpu().numpy(), nan=1.0), phi.max(1))
+        return derive(choice, score, self.parameters.nodes, inputs=None if rule == "all_edges" else 2)
+
+    def tensors(self) -> dict[str, Tensor]:
+        kept = {}
+        for kind in CELL_KINDS:
+            kept[f"alpha.{kind}"], kept[f"alive.{kind}"], kept[f"score.{kind}"] = self.alpha[kind], self.alive[kind], self.score[kind]
+            for key, value in self.optimizer.state.get(self.alpha[kind], {}).items():
+                kept[f"adam.{kind}.{key}"] = value
+        return kept
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        for kind in CELL_KINDS:
+            device = self.alpha[kind].device
+            with torch.no_grad():
+                self.alpha[kind].copy_(tensors[f"alpha.{kind}"])
+            self.alive[kind] = tensors[f"alive.{kind}"].to(device)
+            self.score[kind] = tensors[f"score.{kind}"].to(device)
+            prefix = f"adam.{kind}."
+            state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            if state:
+                self.optimizer.state[self.alpha[kind]] = {k: v.clone() if k == "step" else v.to(device).clone() for k, v in state.items()}
+
+
+class GradientStatistics:
+    """Mean, deviation, largest magnitude and lag-1 autocorrelation of the α gradients of an epoch, for each operation.
+
+    Theorem 2 speaks of exactly these: the bound L, the gap between the means, and independence through time.
+    """
+
+    def __init__(self, shape: tuple[int, int], device: torch.device) -> None:
+        self.shape, self.device = shape, device
+        self.reset()
+
+    def reset(self) -> None:
+        def zero() -> Tensor:
+            return torch.zeros(self.shape, dtype=torch.float64, device=self.device)
+
+        self.count, self.total, self.squares, self.lagged, self.largest, self.last = 0, zero(), zero(), zero(), zero(), zero()
+
+    def add(self, gradient: Tensor) -> None:
+        g = gradient.detach().double()
+        self.count += 1
+        self.total += g
+        self.squares += g * g
+        self.lagged += g * self.last
+        self.largest = torch.maximum(self.largest, g.abs())
+        self.last = g
+
+    def summary(self) -> dict[str, Tensor]:
+        if not self.count:
+            return {name: torch.full(self.shape, float("nan"), device=self.device) for name in ("mean", "deviation", "largest", "autocorrelation")}
+        mean = self.total / self.count
+        variance = (self.squares / self.count - mean * mean).clamp_min(0)
+        lagged = self.lagged / max(self.count - 1, 1) - mean * mean
+        return {"mean": mean, "deviation": variance.sqrt(), "largest": self.largest, "autocorrelation": lagged / variance}

@@ -1,0 +1,306 @@
+"""The candidate operations (ReLU-Conv-BN, PROTOCOL's "the search"), and the exact rewritings that make them fast.
+
+Every tensor is (B, C, H, W), and fast where its memory is channels_last. An operation is split in three, so that the
+supernet can share what several operations have in common:
+
+    op(x) = op.norm(op.body(op.prepare(x)))       `prepare` depends on the input alone: ReLU, or the phases of the image
+
+The rewritings are the same function up to rounding; tests/plain.py has the plain versions:
+
+- A dilated depthwise convolution (dilation 2) is an undilated one on the four phases of the image, x[:, :, i::2, j::2].
+  The phases are stacked along the batch, (4B, C, H/2, W/2); a 1×1 convolution and a BatchNorm do not mind.
+- On a CPU, the weight gradient of a depthwise convolution wider than 3 is computed in slices of 3 columns, and its
+  input gradient at stride 1 as a convolution with the flipped kernel: those reach the fast kernels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SKIPS_AND_POOLS = ("skip_connect", "max_pool_3x3", "avg_pool_3x3")
+
+
+class _Depthwise(torch.autograd.Function):
+    """A depthwise convolution whose gradients take the CPU's fast paths; (B, C, H, W) ∗ (C, 1, k, k)."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(x, weight)
+        ctx.stride, ctx.padding = stride, padding
+        return F.conv2d(x, weight, None, stride, padding, 1, x.shape[1])
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[override]
+        x, weight = ctx.saved_tensors
+        s, p, channels, k = ctx.stride, ctx.padding, x.shape[1], weight.shape[3]
+
+        def backward(inputs: Tensor, kernel: Tensor, padding: list[int], mask: list[bool]) -> tuple[Tensor, Tensor]:
+            grads = torch.ops.aten.convolution_backward(
+                grad, inputs, kernel, None, [s, s], padding, [1, 1], False, [0, 0], channels, [*mask, False]
+            )
+            return grads[0], grads[1]
+
+        grad_x = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            if s == 1:
+                grad_x = F.conv2d(grad, weight.flip(2, 3), None, 1, k - 1 - p, 1, channels)
+            else:
+                grad_x, _ = backward(x, weight, [p, p], [True, False])
+        if ctx.needs_input_grad[1]:
+            if k <= 3:
+                _, grad_weight = backward(x, weight, [p, p], [False, True])
+            else:
+                slices = []
+                for left in range(0, k, 3):
+                    columns = min(3, k - left)
+                    right = (grad.shape[3] - 1) * s + left + columns - x.shape[3] - p  # where the last window ends, past x
+                    inputs = F.pad(x, (p - left, right))
+                    kernel = weight[..., left : left + columns].contiguous()
+                    slices.append(backward(inputs, kernel, [p, 0], [False, True])[1])
+                grad_weight = torch.cat(slices, 3)
+        return grad_x, grad_weight, None, None
+
+
+def depthwise(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    """The depthwise convolution of x (B, C, H, W) with weight (C, 1, k, k)."""
+    if x.device.type == "cpu":
+        return _Depthwise.apply(x, weight, stride, padding)  # type: ignore[no-untyped-call]
+    return F.conv2d(x, weight, None, stride, padding, 1, x.shape[1])
+
+
+def phases(x: Tensor) -> Tensor:
+    """The four phases of an image of even sides, (B, C, H, W) → (4B, C, H/2, W/2), channels_last."""
+    b, c, h, w = x.shape
+    nhwc = x.permute(0, 2, 3, 1).reshape(b, h // 2, 2, w // 2, 2, c)
+    return nhwc.permute(2, 4, 0, 1, 3, 5).reshape(4 * b, h // 2, w // 2, c).permute(0, 3, 1, 2)
+
+
+def unphase(x: Tensor) -> Tensor:
+    """The inverse of `phases`."""
+    b, c, h, w = x.shape
+    nhwc = x.permute(0, 2, 3, 1).reshape(2, 2, b // 4, h, w, c)
+    return nhwc.permute(2, 3, 0, 4, 1, 5).reshape(b // 4, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
+
+
+class Operation(nn.Module):
+    """A candidate operation on C channels; `norm` is its last BatchNorm, or None."""
+
+    norm: nn.BatchNorm2d | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = None
+
+    def prepare(self, x: Tensor) -> Tensor:
+        return F.relu(x)
+
+    def body(self, x: Tensor) -> Tensor:
+        return x
+
+    def finish(self, x: Tensor) -> Tensor:
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.body(self.prepare(x))
+        return self.finish(x if self.norm is None else self.norm(x))
+
+
+class Pool(Operation):
+    """3×3 pooling; an average does not count the padding. Followed by a BatchNorm in the search network only."""
+
+    def __init__(self, kind: str, channels: int, stride: int, norm: bool) -> None:
+        super().__init__()
+        self.kind, self.stride = kind, stride
+        self.norm = nn.BatchNorm2d(channels, affine=False) if norm else None
+
+    def prepare(self, x: Tensor) -> Tensor:
+        return x
+
+    def body(self, x: Tensor) -> Tensor:
+        if self.kind == "max_pool_3x3":
+            return F.max_pool2d(x, 3, self.stride, 1)
+        return F.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False)
+
+
+class Identity(Operation):
+    """skip_connect at stride 1."""
+
+    def prepare(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Zero(Operation):
+    """none: zeros of the output's shape."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def prepare(self, x: Tensor) -> Tensor:
+        return x[:, :, :: self.stride, :: self.stride] * 0.0
+
+
+class FactorizedReduce(Operation):
+    """skip_connect at stride 2: two 1×1 convolutions of half the channels, the second on the image shifted by one pixel."""
+
+    def __init__(self, channels_in: int, channels_out: int, affine: bool) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv2d(channels_in, width, 1, bias=False) for width in (channels_out - channels_out // 2, channels_out // 2)
+        )
+        self.norm = nn.BatchNorm2d(channels_out, affine=affine)
+
+    def body(self, x: Tensor) -> Tensor:
+        return torch.cat([self.convs[0](x[:, :, ::2, ::2]), self.convs[1](x[:, :, 1::2, 1::2])], 1)
+
+
+class ReLUConvBN(Operation):
+    """ReLU, a 1×1 convolution, BatchNorm: how a cell preprocesses its inputs."""
+
+    def __init__(self, channels_in: int, channels_out: int, affine: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels_out, affine=affine)
+
+    def body(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class SepConv(Operation):
+    """A depthwise separable convolution of side k, applied twice (`twice`), the first time with the stride."""
+
+    def __init__(self, channels: int, k: int, stride: int, affine: bool, twice: bool = True) -> None:
+        super().__init__()
+        self.stride, self.padding = stride, k // 2
+        rounds = 2 if twice else 1
+        self.depthwise = nn.ParameterList(_depthwise_weight(channels, k) for _ in range(rounds))
+        self.pointwise = nn.ModuleList(nn.Conv2d(channels, channels, 1, bias=False) for _ in range(rounds))
+        self.middle = nn.BatchNorm2d(channels, affine=affine) if twice else None
+        self.norm = nn.BatchNorm2d(channels, affine=affine)
+
+    def body(self, x: Tensor) -> Tensor:
+        x = self.pointwise[0](depthwise(x, self.depthwise[0], self.stride, self.padding))
+        if self.middle is not None:
+            x = F.relu(self.middle(x), inplace=True)
+            x = self.pointwise[1](depthwise(x, self.depthwise[1], 1, self.padding))
+        return x
+
+
+class DilConv(Operation):
+    """A depthwise separable convolution of side k and dilation 2, once.
+
+    Needs an input of even sides. Its output is in phases at stride 1 (`finish` undoes them), and of the image's
+    even phase alone at stride 2.
+    """
+
+    def __init__(self, channels: int, k: int, stride: int, affine: bool) -> None:
+        super().__init__()
+        self.stride, self.padding = stride, k // 2
+        self.depthwise = _depthwise_weight(channels, k)
+        self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels, affine=affine)
+
+    def prepare(self, x: Tensor) -> Tensor:
+        return dilated_input(F.relu(x), self.stride)
+
+    def body(self, x: Tensor) -> Tensor:
+        return self.pointwise(depthwise(x, self.depthwise, 1, self.padding))
+
+    def finish(self, x: Tensor) -> Tensor:
+        return unphase(x) if self.stride == 1 else x
+
+
+class Conv7x1_1x7(Operation):
+    """AmoebaNet's full 1×7 and 7×1 convolutions."""
+
+    def __init__(self, channels: int, stride: int, affine: bool) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(
+            nn.Conv2d(channels, channels, (1, 7), (1, stride), (0, 3), bias=False),
+            nn.Conv2d(channels, channels, (7, 1), (stride, 1), (3, 0), bias=False),
+        )
+        self.norm = nn.BatchNorm2d(channels, affine=affine)
+
+    def body(self, x: Tensor) -> Tensor:
+        return self.convs(x)
+
+
+def dilated_input(rectified: Tensor, stride: int) -> Tensor:
+    """What a dilated convolution reads of a rectified input: all phases, or at stride 2 the even one alone."""
+    return phases(rectified) if stride == 1 else rectified[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
+
+
+def _depthwise_weight(channels: int, k: int) -> nn.Parameter:
+    weight = nn.Parameter(torch.empty(channels, 1, k, k))
+    nn.init.kaiming_uniform_(weight, a=5**0.5)  # as nn.Conv2d does
+    return weight
+
+
+def make_operation(name: str, channels: int, stride: int, affine: bool, pool_norm: bool) -> Operation:
+    """The operation of this name (`space.ALL_OPERATIONS`) on `channels` channels at stride 1 or 2.
+
+    affine: whether its BatchNorms learn a scale and a shift (evaluation) or not (search).
+    pool_norm: whether pools are followed by a BatchNorm (search only).
+    Raises KeyError for an unknown name.
+    """
+    if name in ("max_pool_3x3", "avg_pool_3x3"):
+        return Pool(name, channels, stride, pool_norm)
+    if name == "skip_connect":
+        return Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
+    if name == "none":
+        return Zero(stride)
+    if name == "conv_7x1_1x7":
+        return Conv7x1_1x7(channels, stride, affine)
+    sides = {"sep_conv_3x3": 3, "sep_conv_5x5": 5, "sep_conv_7x7": 7, "sep_conv_3x3_once": 3}
+    if name in sides:
+        return SepConv(channels, sides[name], stride, affine, twice=not name.endswith("_once"))
+    return DilConv(channels, {"dil_conv_3x3": 3, "dil_conv_5x5": 5}[name], stride, affine)
+
+
+def drop_path(x: Tensor, probability: float) -> Tensor:
+    """Zero the path of each sample with this probability, and scale the others up (ScheduledDropPath, per sample)."""
+    keep = 1.0 - probability
+    mask = torch.empty(x.shape[0], 1, 1, 1, device=x.device, dtype=x.dtype).bernoulli_(keep)
+    return x * (mask / keep)
+
+
+class _ContiguousGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[override]
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+        return grad.contiguous(memory_format=torch.channels_last)
+
+
+def contiguous_gradient(x: Tensor) -> Tensor:
+    """x itself; its gradient arrives in one piece, so that each of the operations behind it need not copy it."""
+    return _ContiguousGradient.apply(x)  # type: ignore[no-untyped-call]
+
+
+class _WeightedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, weights: Tensor, *terms: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(weights, *terms)
+        total = terms[0] * weights[0]
+        for weight, term in zip(weights[1:], terms[1:], strict=True):
+            total.addcmul_(term, weight)
+        return total
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        weights, *terms = ctx.saved_tensors
+        grad_weights = None
+        if ctx.needs_input_grad[0]:
+            flat = grad.permute(0, 2, 3, 1).reshape(-1)
+            grad_weights = torch.stack([torch.dot(flat, term.permute(0, 2, 3, 1).reshape(-1)) for term in terms])
+        grads = [grad * w if need else None for w, need in zip(weights, ctx.needs_input_grad[1:], strict=True)]
+        return grad_weights, *grads
+
+
+def weighted_sum(weights: Tensor, terms: list[Tensor]) -> Tensor:
+    """Σ_k weights[k]·terms[k]: weights (K,), K terms (B, C, H, W)."""
+    return _WeightedSum.apply(weights, *terms)  # type: ignore[no-untyped-call]
