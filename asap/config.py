@@ -166,25 +166,58 @@ SCALES: dict[str, dict[str, dict[str, Any]]] = {
     "search": {
         # Seconds, on scikit-learn's digits: every step of a search, to its own end. An epoch has few α steps, so α is
         # fast and the temperature falls fast.
-        "tiny": dict(dataset="digits", channels=4, layers=3, nodes=4, images=640, batch=32, epochs=14, alpha_rate_factor=40.0,
-                     temperature_decay=0.8, threads=1),
+        "tiny": {
+            "dataset": "digits",
+            "channels": 4,
+            "layers": 3,
+            "nodes": 4,
+            "images": 640,
+            "batch": 32,
+            "epochs": 14,
+            "alpha_rate_factor": 40.0,
+            "temperature_decay": 0.8,
+            "threads": 1,
+        },
         # A real search on CIFAR-10 in about half an hour on one core. 2,500 + 2,500 images make 78 α steps an epoch
         # where the paper has 260; α's rate is raised in that proportion, so that α moves as far in an epoch.
-        "cpu": dict(channels=8, layers=5, images=5000, batch=32, alpha_rate_factor=260 / 78, threads=1),
+        "cpu": {"channels": 8, "layers": 5, "images": 5000, "batch": 32, "alpha_rate_factor": 260 / 78, "threads": 1},
         "paper": {},
     },
     "evaluation": {
         # Seconds, on the digits.
-        "tiny": dict(dataset="digits", channels=8, layers=4, batch=64, epochs=6, learning_rate=0.05, rate_schedule="one_cycle",
-                     cutout=2, drop_path=0.0, autoaugment=False, threads=1),
+        "tiny": {
+            "dataset": "digits",
+            "channels": 8,
+            "layers": 4,
+            "batch": 64,
+            "epochs": 6,
+            "learning_rate": 0.05,
+            "rate_schedule": "one_cycle",
+            "cutout": 2,
+            "drop_path": 0.0,
+            "autoaugment": False,
+            "threads": 1,
+        },
         # A short recipe that ranks cells: a one-cycle rate, and no regularisation that a short training cannot use.
-        "cpu": dict(channels=16, layers=8, batch=64, epochs=5, learning_rate=0.1, rate_schedule="one_cycle", drop_path=0.0,
-                    cutout=0, label_smoothing=0.0, auxiliary_weight=0.0, autoaugment=False, threads=1),
+        "cpu": {
+            "channels": 16,
+            "layers": 8,
+            "batch": 64,
+            "epochs": 5,
+            "learning_rate": 0.1,
+            "rate_schedule": "one_cycle",
+            "drop_path": 0.0,
+            "cutout": 0,
+            "label_smoothing": 0.0,
+            "auxiliary_weight": 0.0,
+            "autoaugment": False,
+            "threads": 1,
+        },
         "paper": {},
     },
 }
 
-P = TypeVar("P", SearchParameters, EvaluationParameters)
+P = TypeVar("P", bound=Common)
 
 
 def make(kind: type[P], given: Mapping[str, Any]) -> P:

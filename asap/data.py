@@ -134,6 +134,7 @@ def _read_image_folder(folder: Path, name: str, size: int) -> tuple[str, Parts]:
     from PIL import Image
     from torchvision.datasets import ImageFolder
 
+    print(f"reading {folder}, once", file=sys.stderr)
     variant, parts = name, []
     classes: list[str] | None = None
     for half in ("train", "test"):
@@ -199,7 +200,6 @@ def load(name: str, root: Path, download: bool = False) -> ImageData:
         except (CheckpointError, KeyError):
             pass
         raise DataError(f"{cache} is damaged; delete it and it is made anew")
-    print(f"reading {name} under {root}, once", file=sys.stderr)
     variant, parts = READERS[name](root, download)
     tensors = {
         key: torch.from_numpy(np.ascontiguousarray(part))

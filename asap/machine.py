@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import resource
@@ -52,6 +53,19 @@ def _mixed(seed: int, place: tuple[int, ...]) -> int:
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
     """bf16 autocast, or nothing."""
     return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep the memory that tensors free, instead of faulting every page anew at the next step.
+
+    Measured: a tenth of an evaluation step on a CPU. Elsewhere than on glibc it does nothing.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return
+    for option, value in ((-3, 1 << 30), (-1, (1 << 31) - 1), (-2, 256 << 20)):  # mmap threshold, trim threshold, top pad
+        mallopt(option, value)
 
 
 class Stopwatch:
@@ -113,8 +127,11 @@ def describe(device: torch.device) -> dict[str, Any]:
 def git_commit() -> str:
     """The checkout's commit, with `+changes` where package files differ from it; `unknown` outside a checkout."""
     try:
+
         def git(*words: str) -> str:
-            return subprocess.run(["git", "-C", str(checkout()), *words], capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+            return subprocess.run(
+                ["git", "-C", str(checkout()), *words], capture_output=True, text=True, check=True, timeout=20
+            ).stdout.strip()
 
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", "asap") else "")
     except (OSError, subprocess.SubprocessError):

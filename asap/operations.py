@@ -1,9 +1,9 @@
 """The candidate operations (ReLU-Conv-BN, PROTOCOL's "the search"), and the exact rewritings that make them fast.
 
-Every tensor is (B, C, H, W), and fast where its memory is channels_last. An operation is split in three, so that the
-supernet can share what several operations have in common:
+Every tensor is (B, C, H, W), and fast where its memory is channels_last. An operation does not read a tensor but a
+`Source`, which computes the forms of it that operations read (rectified, in phases) once for all of them:
 
-    op(x) = op.norm(op.body(op.prepare(x)))       `prepare` depends on the input alone: ReLU, or the phases of the image
+    op(source) = op.finish(op.norm(op.body(source.read(op.form))))
 
 The rewritings are the same function up to rounding; tests/plain.py has the plain versions:
 
@@ -15,24 +15,24 @@ The rewritings are the same function up to rounding; tests/plain.py has the plai
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-SKIPS_AND_POOLS = ("skip_connect", "max_pool_3x3", "avg_pool_3x3")
 
 
 class _Depthwise(torch.autograd.Function):
     """A depthwise convolution whose gradients take the CPU's fast paths; (B, C, H, W) ∗ (C, 1, k, k)."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding = stride, padding
         return F.conv2d(x, weight, None, stride, padding, 1, x.shape[1])
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
         s, p, channels, k = ctx.stride, ctx.padding, x.shape[1], weight.shape[3]
 
@@ -66,7 +66,7 @@ class _Depthwise(torch.autograd.Function):
 def depthwise(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
     """The depthwise convolution of x (B, C, H, W) with weight (C, 1, k, k)."""
     if x.device.type == "cpu":
-        return _Depthwise.apply(x, weight, stride, padding)  # type: ignore[no-untyped-call]
+        return _Depthwise.apply(x, weight, stride, padding)
     return F.conv2d(x, weight, None, stride, padding, 1, x.shape[1])
 
 
@@ -84,17 +84,38 @@ def unphase(x: Tensor) -> Tensor:
     return nhwc.permute(2, 3, 0, 4, 1, 5).reshape(b // 4, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
 
 
+class Source:
+    """A tensor as operations of one stride read it. Each form is computed at most once, and only if it is read."""
+
+    def __init__(self, x: Tensor, stride: int = 1) -> None:
+        self.x, self.stride = x, stride
+        self.forms: dict[str, Tensor] = {}
+
+    def read(self, form: str) -> Tensor:
+        """`plain` is x; `rectified` is ReLU(x); `dilated` is what a convolution of dilation 2 reads: all phases of the
+        rectified x, or at stride 2 the even one alone."""
+        if form == "plain":
+            return self.x
+        if form not in self.forms:
+            if form == "rectified":
+                x = F.relu(self.x)
+            elif self.stride == 1:
+                x = phases(self.read("rectified"))
+            else:
+                x = self.read("rectified")[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
+            self.forms[form] = x
+        return self.forms[form]
+
+
 class Operation(nn.Module):
     """A candidate operation on C channels; `norm` is its last BatchNorm, or None."""
 
+    form = "rectified"
     norm: nn.BatchNorm2d | None
 
     def __init__(self) -> None:
         super().__init__()
         self.norm = None
-
-    def prepare(self, x: Tensor) -> Tensor:
-        return F.relu(x)
 
     def body(self, x: Tensor) -> Tensor:
         return x
@@ -102,21 +123,20 @@ class Operation(nn.Module):
     def finish(self, x: Tensor) -> Tensor:
         return x
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.body(self.prepare(x))
+    def forward(self, source: Source) -> Tensor:
+        x = self.body(source.read(self.form))
         return self.finish(x if self.norm is None else self.norm(x))
 
 
 class Pool(Operation):
     """3×3 pooling; an average does not count the padding. Followed by a BatchNorm in the search network only."""
 
+    form = "plain"
+
     def __init__(self, kind: str, channels: int, stride: int, norm: bool) -> None:
         super().__init__()
         self.kind, self.stride = kind, stride
         self.norm = nn.BatchNorm2d(channels, affine=False) if norm else None
-
-    def prepare(self, x: Tensor) -> Tensor:
-        return x
 
     def body(self, x: Tensor) -> Tensor:
         if self.kind == "max_pool_3x3":
@@ -127,18 +147,19 @@ class Pool(Operation):
 class Identity(Operation):
     """skip_connect at stride 1."""
 
-    def prepare(self, x: Tensor) -> Tensor:
-        return x
+    form = "plain"
 
 
 class Zero(Operation):
     """none: zeros of the output's shape."""
 
+    form = "plain"
+
     def __init__(self, stride: int) -> None:
         super().__init__()
         self.stride = stride
 
-    def prepare(self, x: Tensor) -> Tensor:
+    def body(self, x: Tensor) -> Tensor:
         return x[:, :, :: self.stride, :: self.stride] * 0.0
 
 
@@ -195,15 +216,14 @@ class DilConv(Operation):
     even phase alone at stride 2.
     """
 
+    form = "dilated"
+
     def __init__(self, channels: int, k: int, stride: int, affine: bool) -> None:
         super().__init__()
         self.stride, self.padding = stride, k // 2
         self.depthwise = _depthwise_weight(channels, k)
         self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels, affine=affine)
-
-    def prepare(self, x: Tensor) -> Tensor:
-        return dilated_input(F.relu(x), self.stride)
 
     def body(self, x: Tensor) -> Tensor:
         return self.pointwise(depthwise(x, self.depthwise, 1, self.padding))
@@ -225,11 +245,6 @@ class Conv7x1_1x7(Operation):
 
     def body(self, x: Tensor) -> Tensor:
         return self.convs(x)
-
-
-def dilated_input(rectified: Tensor, stride: int) -> Tensor:
-    """What a dilated convolution reads of a rectified input: all phases, or at stride 2 the even one alone."""
-    return phases(rectified) if stride == 1 else rectified[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
 
 
 def _depthwise_weight(channels: int, k: int) -> nn.Parameter:
@@ -268,22 +283,22 @@ def drop_path(x: Tensor, probability: float) -> Tensor:
 
 class _ContiguousGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         return grad.contiguous(memory_format=torch.channels_last)
 
 
 def contiguous_gradient(x: Tensor) -> Tensor:
     """x itself; its gradient arrives in one piece, so that each of the operations behind it need not copy it."""
-    return _ContiguousGradient.apply(x)  # type: ignore[no-untyped-call]
+    return _ContiguousGradient.apply(x)
 
 
 class _WeightedSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, weights: Tensor, *terms: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, weights: Tensor, *terms: Tensor) -> Tensor:
         ctx.save_for_backward(weights, *terms)
         total = terms[0] * weights[0]
         for weight, term in zip(weights[1:], terms[1:], strict=True):
@@ -291,7 +306,7 @@ class _WeightedSum(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weights, *terms = ctx.saved_tensors
         grad_weights = None
         if ctx.needs_input_grad[0]:
@@ -303,4 +318,4 @@ class _WeightedSum(torch.autograd.Function):
 
 def weighted_sum(weights: Tensor, terms: list[Tensor]) -> Tensor:
     """Σ_k weights[k]·terms[k]: weights (K,), K terms (B, C, H, W)."""
-    return _WeightedSum.apply(weights, *terms)  # type: ignore[no-untyped-call]
+    return _WeightedSum.apply(weights, *terms)

@@ -97,7 +97,7 @@ class Recorder:
         else:
             self.info = {"format": 1, "kind": kind, "study": folder.parent.name, "name": folder.name, "parameters": dict(identity)}
         if self.info.get("status") != "finished":
-            opened = self.info.get("opened", []) + [_now()]
+            opened = [*self.info.get("opened", []), _now()]
             self.info |= {**described, "opened": opened, "started": opened[0], "status": "running"}
             self._write("run.json", _json(self.info))
 
@@ -132,7 +132,11 @@ class Recorder:
 
     def finish(self, outcome: Mapping[str, Any]) -> None:
         """Close the record: from now on the run counts as a result."""
-        files = {f.name: _digest(f.read_bytes()) for f in sorted(self.folder.iterdir()) if f.suffix in (".csv", ".parquet", ".json") and f.name != "run.json"}
+        files = {
+            f.name: _digest(f.read_bytes())
+            for f in sorted(self.folder.iterdir())
+            if f.suffix in (".csv", ".parquet", ".json") and f.name != "run.json"
+        }
         self.info |= {"ended": _now(), "status": "finished", "outcome": dict(outcome), "files": files}
         self.info["digest"] = _own_digest(self.info)
         self._write("run.json", _json(self.info))

@@ -1,10 +1,24 @@
-"""What a search and an evaluation share: how a run is named, and how it fails."""
+"""What a search and an evaluation share: the run's name, opening its folder, measuring a network, failing."""
 
 from __future__ import annotations
 
-import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-from .config import EvaluationParameters, SearchParameters, make
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import data, machine
+from .config import EvaluationParameters, ParameterError, SearchParameters, data_root, make, runs_root
+from .records import Recorder
+
+# the purposes of a run's random streams
+INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, GLOBAL = range(5)
 
 
 class RunFailed(RuntimeError):
@@ -18,15 +32,69 @@ def run_name(p: SearchParameters | EvaluationParameters) -> str:
     """
     if isinstance(p, SearchParameters):
         head = p.method
-        plain = make(SearchParameters, {"method": p.method, "scale": p.scale})
+        plain = make(SearchParameters, {"method": p.method, "scale": p.scale}).identity()
     else:
         head = p.cell.lower() or "cell-of-" + p.run.replace("/", "-")
-        plain = make(EvaluationParameters, {"cell": "any", "scale": p.scale})
+        plain = make(EvaluationParameters, {"cell": "any", "scale": p.scale}).identity()
     named = {"method", "cell", "run", "dataset", "scale", "seed", "study"}
-    other = {key: value for key, value in p.identity().items() if key not in named and value != getattr(plain, key)}
+    other = {key: value for key, value in p.identity().items() if key not in named and value != plain[key]}
     return "-".join([head, p.dataset, p.scale, f"seed{p.seed}", *(f"{key}_{value}" for key, value in other.items())])
 
 
-def with_source(p: EvaluationParameters, run: str) -> EvaluationParameters:
-    """The same parameters with the search named study/run, wherever its folder lies."""
-    return dataclasses.replace(p, run=run)
+def prepare(p: SearchParameters | EvaluationParameters) -> tuple[torch.device, data.ImageData]:
+    """The device and the data set of a run. Raises `UserError` where either is not to be had."""
+    device = machine.choose_device(p.device)
+    if device.type == "cpu":
+        machine.keep_freed_memory()
+    if p.threads:
+        torch.set_num_threads(p.threads)
+    images = data.load(p.dataset, data_root(p.data_root), p.download)
+    used = p.images or len(images.train)
+    if used > len(images.train):
+        raise ParameterError(f"images is {p.images}, but {p.dataset} has {len(images.train)} training images")
+    if used // (2 if isinstance(p, SearchParameters) else 1) < p.batch:
+        raise ParameterError(f"{used} training images do not fill a batch of {p.batch}")
+    return device, images
+
+
+@contextmanager
+def recording(
+    p: SearchParameters | EvaluationParameters, kind: str, device: torch.device, images: data.ImageData, **described: Any
+) -> Iterator[Recorder]:
+    """The record of a run, locked; a failure inside is said in it."""
+    folder: Path = runs_root(p.runs_root) / p.study / run_name(p)
+    recorder = Recorder(folder, kind, p.identity(), data=images.describe(), machine=machine.describe(device), **described)
+    try:
+        if recorder.finished:
+            print(f"{folder} is finished already; nothing was done", file=sys.stderr)
+        yield recorder
+    except torch.OutOfMemoryError as error:
+        recorder.fail("out of memory")
+        raise RunFailed(f"out of memory: {' '.join(str(error).split())[:160]}") from None
+    except OSError as error:
+        raise RunFailed(f"could not write under {folder}: {error.strerror or error}; the last checkpoint is kept") from None
+    except RunFailed as error:
+        recorder.fail(str(error))
+        raise
+    finally:
+        recorder.close()
+
+
+def check_finite(row: dict[str, Any]) -> None:
+    """Raise `RunFailed` where an epoch's training loss is not a number: the last checkpoint is from before it."""
+    if not np.isfinite(row["train_loss"]):
+        raise RunFailed(f"the training loss of epoch {row['epoch']} is not finite; the last checkpoint is kept")
+
+
+@torch.no_grad()
+def measure(network: torch.nn.Module, logits: Callable[[Tensor], Tensor], batches: data.Batches) -> tuple[float, float]:
+    """Mean loss and accuracy on all images of `batches`, not augmented, with BatchNorm's running statistics."""
+    network.eval()
+    loss = torch.zeros((), dtype=torch.float64, device=batches.device)
+    correct = torch.zeros((), dtype=torch.int64, device=batches.device)
+    for images, labels in batches.in_order():
+        predicted = logits(images)
+        loss += F.cross_entropy(predicted, labels, reduction="sum")
+        correct += (predicted.argmax(1) == labels).sum()
+    network.train()
+    return float(loss) / len(batches.labels), int(correct) / len(batches.labels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from pathlib import Path
@@ -17,16 +16,13 @@ from tqdm.auto import tqdm
 
 from . import annealing, data, machine
 from .checkpoint import CheckpointError, load_optimizer, optimizer_tensors, read_tensors, write_tensors
-from .config import ParameterError, SearchParameters, data_root, runs_root
+from .config import SearchParameters
 from .methods import make_method
 from .methods.base import Batch, Masks, Mixture, Step
 from .records import Recorder
-from .runs import RunFailed, run_name
+from .runs import GLOBAL, INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, check_finite, measure, prepare, recording
 from .space import CELL_KINDS, edges
 from .supernet import Supernet
-
-# purposes of a random stream
-INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, GLOBAL = range(5)
 
 
 def search(parameters: SearchParameters, progress: bool = True) -> Path:
@@ -35,23 +31,11 @@ def search(parameters: SearchParameters, progress: bool = True) -> Path:
     A finished run is left as it is. Raises `UserError` before any work where the input is bad, `RunFailed` where the
     loss stopped being finite.
     """
-    p = parameters
-    device = machine.choose_device(p.device)
-    if p.threads:
-        torch.set_num_threads(p.threads)
-    images = data.load(p.dataset, data_root(p.data_root), p.download)
-    if p.images > len(images.train):
-        raise ParameterError(f"images is {p.images}, but {p.dataset} has {len(images.train)} training images")
-    if (p.images or len(images.train)) // 2 < p.batch:
-        raise ParameterError(f"half of {p.images or len(images.train)} images does not fill a batch of {p.batch}")
-    folder = runs_root(p.runs_root) / p.study / run_name(p)
-    recorder = Recorder(folder, "search", p.identity(), data=images.describe(), machine=machine.describe(device))
-    try:
+    device, images = prepare(parameters)
+    with recording(parameters, "search", device, images) as recorder:
         if not recorder.finished:
-            _Search(p, images, device, recorder).run(progress)
-    finally:
-        recorder.close()
-    return folder
+            _Search(parameters, images, device, recorder).run(progress)
+        return recorder.folder
 
 
 class _Search:
@@ -69,7 +53,7 @@ class _Search:
         machine.seed_everything(p.seed, 0, INIT)
         self.method = make_method(p, device)
         self.network = Supernet(self.method.operations, p.channels, p.layers, p.nodes, images.classes, images.channels)
-        self.network.to(device, memory_format=torch.channels_last)
+        self.network.to(device).to(memory_format=torch.channels_last)
         self.names: dict[Tensor, str] = {parameter: name for name, parameter in self.network.named_parameters()}
         self.optimizer = torch.optim.SGD(self.network.parameters(), p.learning_rate, p.momentum, weight_decay=p.weight_decay)
         self.forward = torch.compile(self.network) if p.compile else self.network
@@ -86,16 +70,11 @@ class _Search:
         steps = len(self.train)
         with tqdm(total=p.epochs * steps, initial=self.epoch * steps, desc=p.method, unit="step", disable=not progress) as bar:
             while self.epoch < p.epochs and not self.decided():
-                try:
-                    row = self.run_epoch(bar)
-                except torch.OutOfMemoryError as error:
-                    self.recorder.fail("out of memory")
-                    raise RunFailed(f"out of memory: {' '.join(str(error).split())[:160]}") from None
-                if not np.isfinite(row["train_loss"]):
-                    self.recorder.fail(f"the training loss of epoch {row['epoch']} is not finite")
-                    raise RunFailed(f"the training loss of epoch {row['epoch']} is not finite; the last checkpoint is kept")
+                row = self.run_epoch(bar)
+                check_finite(row)
                 bar.set_postfix(
-                    accuracy=f"{row['validation_accuracy']:.3f}", T=f"{row['temperature']:.2f}",
+                    accuracy=f"{row['validation_accuracy']:.3f}",
+                    T=f"{row['temperature']:.2f}",
                     operations=row["operations_normal"] + row["operations_reduce"],
                 )
                 self.save()
@@ -129,7 +108,8 @@ class _Search:
         self.prune(self.method.to_prune(epoch_ends=True))
         images = len(self.train) * p.batch
         measure_clock.start()
-        validation_loss, validation_accuracy = self.measure(self.validation)
+        mixture = self.method.mixture().detached()
+        validation_loss, validation_accuracy = measure(self.network, lambda x: self.logits(x, mixture), self.validation)
         measure_clock.stop()
         snapshot = self.method.snapshot()
         entropy = {k: float(annealing.normalised_entropy(snapshot[k]["phi"], len(self.method.operations)).mean()) for k in CELL_KINDS}
@@ -191,20 +171,6 @@ class _Search:
             del self.names[parameter]
         return gone
 
-    @torch.no_grad()
-    def measure(self, batches: data.Batches) -> tuple[float, float]:
-        """Mean loss and accuracy on a whole half, not augmented, with BatchNorm's running statistics."""
-        self.network.eval()
-        mixture = self.method.mixture()
-        loss = torch.zeros((), dtype=torch.float64, device=self.device)
-        correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        for images, labels in batches.in_order():
-            logits = self.logits(images, mixture)
-            loss += F.cross_entropy(logits, labels, reduction="sum")
-            correct += (logits.argmax(1) == labels).sum()
-        self.network.train()
-        return float(loss) / len(batches.labels), int(correct) / len(batches.labels)
-
     def decided(self) -> bool:
         """Whether every mixed operation is down to one operation: the stopping rule of 3.1."""
         return all(bool((mask.sum(1) == 1).all()) for mask in self.network.alive.values())
@@ -260,8 +226,8 @@ class _Search:
         try:
             gone = self.drop({kind: ~groups["alive"][kind].numpy() for kind in CELL_KINDS})
             dead = {id(parameter) for parameter in gone}
-            for group in self.optimizer.param_groups:
-                group["params"] = [parameter for parameter in group["params"] if id(parameter) not in dead]
+            for options in self.optimizer.param_groups:
+                options["params"] = [parameter for parameter in options["params"] if id(parameter) not in dead]
             self.network.load_state_dict(groups["network"])
             load_optimizer(self.optimizer, self.names, groups.get("sgd", {}))
             self.method.load_tensors(groups["method"])
@@ -291,9 +257,3 @@ class _Search:
                 "parameters_left": sum(parameter.numel() for parameter in self.network.parameters()),
             }
         )
-
-
-def parameters_of(run_parameters: dict[str, Any]) -> SearchParameters:
-    """The parameters that a record keeps, as a dataclass again (machine parameters at their defaults)."""
-    known = {f.name for f in dataclasses.fields(SearchParameters)}
-    return SearchParameters(**{key: value for key, value in run_parameters.items() if key in known})

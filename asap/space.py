@@ -81,7 +81,9 @@ class Genotype:
                 if edge.operation not in ALL_OPERATIONS:
                     raise GenotypeError(f"unknown operation {edge.operation!r} in the {kind} cell; known: {', '.join(ALL_OPERATIONS)}")
                 if not 0 <= edge.source < edge.target or edge.target < 2:
-                    raise GenotypeError(f"edge {edge.source} → {edge.target} of the {kind} cell does not run from an earlier to an intermediate node")
+                    raise GenotypeError(
+                        f"edge {edge.source} → {edge.target} of the {kind} cell does not run from an earlier to an intermediate node"
+                    )
             last = max(edge.target for edge in cell)
             missing = sorted(set(range(2, last + 1)) - {edge.target for edge in cell})
             if missing:

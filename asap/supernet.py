@@ -20,15 +20,13 @@ from .operations import (
     Operation,
     Pool,
     ReLUConvBN,
+    Source,
     contiguous_gradient,
-    dilated_input,
     make_operation,
     unphase,
     weighted_sum,
 )
 from .space import CELL_KINDS, NODES, edges
-
-POOLS = ("max_pool_3x3", "avg_pool_3x3")
 
 
 def scaled_norm(x: Tensor, norm: nn.BatchNorm2d, scale: Tensor) -> Tensor:
@@ -38,25 +36,6 @@ def scaled_norm(x: Tensor, norm: nn.BatchNorm2d, scale: Tensor) -> Tensor:
     """
     weight = scale.to(norm.running_mean.dtype).expand(x.shape[1]).contiguous()  # type: ignore[union-attr]
     return F.batch_norm(x, norm.running_mean, norm.running_var, weight, None, norm.training, norm.momentum or 0.0, norm.eps)
-
-
-class Source:
-    """A node as its outgoing edges read it at one stride; each form is computed at most once, and only if read."""
-
-    def __init__(self, x: Tensor, stride: int, pools: nn.ModuleDict) -> None:
-        self.x, self.stride, self.pools = x, stride, pools
-        self.forms: dict[str, Tensor] = {}
-
-    def read(self, name: str) -> Tensor:
-        if name not in self.forms:
-            if name == "rectified":
-                form = F.relu(self.x)
-            elif name == "dilated":
-                form = dilated_input(self.read("rectified"), self.stride)
-            else:
-                form = self.pools[name](self.x)
-            self.forms[name] = form
-        return self.forms[name]
 
 
 class SearchCell(nn.Module):
@@ -80,8 +59,9 @@ class SearchCell(nn.Module):
             for name in operations:
                 operation = make_operation(name, channels, self.stride(source), affine=False, pool_norm=True)
                 if isinstance(operation, Pool):
-                    if name not in self.pools[source]:
-                        self.pools[source][name] = operation
+                    pools: nn.ModuleDict = self.pools[source]  # type: ignore[assignment]
+                    if name not in pools:
+                        pools[name] = operation
                 elif any(True for _ in operation.parameters()):
                     edge[name] = operation
             self.edges.append(edge)
@@ -89,59 +69,52 @@ class SearchCell(nn.Module):
     def stride(self, source: int) -> int:
         return 2 if self.kind == "reduce" and source < 2 else 1
 
-    def forward(self, s0: Tensor, s1: Tensor, phi: Tensor, active: list[list[int]]) -> Tensor:
-        """s0, s1: (B, ·, H, W) → (B, nodes·C, H, W), or half the sides in a reduction cell.
+    def forward(self, s0: Source, s1: Source, phi: Tensor, active: list[list[int]]) -> Tensor:
+        """s0, s1: of (B, ·, H, W) → (B, nodes·C, H, W), or half the sides in a reduction cell.
 
         phi: (E, O), the mixture weights. active: for each edge the indices of the operations to compute.
         """
-        inputs = [self.preprocess[0](s0), self.preprocess[1](s1)]
-        sources = [Source(x, self.stride(j), self.pools[j]) for j, x in enumerate(inputs)]  # type: ignore[arg-type]
-        outputs: list[Tensor] = []
-        of_target: dict[int, list[tuple[int, int]]] = {}
-        for e, (source, target) in enumerate(edges(self.nodes)):
-            of_target.setdefault(target, []).append((e, source))
+        sources = [Source(self.preprocess[0](s0), self.stride(0)), Source(self.preprocess[1](s1), self.stride(1))]
+        pooled: dict[tuple[int, str], Tensor] = {}
         for target in range(2, 2 + self.nodes):
-            x = self._node([(e, sources[source]) for e, source in of_target[target]], phi, active)
-            outputs.append(x)
-            if target < 1 + self.nodes:
-                sources.append(Source(x, 1, self.pools[target]))  # type: ignore[arg-type]
-        return torch.cat(outputs, 1)
+            entering = [e for e, (_, t) in enumerate(edges(self.nodes)) if t == target]
+            sources.append(Source(self._node(entering, sources, pooled, phi, active)))
+        return torch.cat([source.x for source in sources[2:]], 1)
 
-    def _node(self, entering: list[tuple[int, Source]], phi: Tensor, active: list[list[int]]) -> Tensor:
+    def _node(
+        self, entering: list[int], sources: list[Source], pooled: dict[tuple[int, str], Tensor], phi: Tensor, active: list[list[int]]
+    ) -> Tensor:
+        """The sum of the mixed operations on the edges `entering`, one from each source in order."""
         shared: list[Tensor] = []  # terms that several edges share, with the places of their weights
         places: list[tuple[int, int]] = []
-        total: Tensor | None = None  # the sum of all others at stride 1 or 2
+        total: Tensor | None = None  # the sum of all others
         phased: Tensor | None = None  # the sum of those that are in phases
-        for e, source in entering:
+        for j, (e, source) in enumerate(zip(entering, sources, strict=True)):
             edge: nn.ModuleDict = self.edges[e]  # type: ignore[assignment]
             for o in active[e]:
                 name = self.operations[o]
                 if name in edge:
                     operation: Operation = edge[name]  # type: ignore[assignment]
-                    dilated = isinstance(operation, DilConv)
-                    x = operation.body(source.read("dilated" if dilated else "rectified"))
                     assert operation.norm is not None
-                    x = scaled_norm(x, operation.norm, phi[e, o])
-                    if dilated and source.stride == 1:
+                    x = scaled_norm(operation.body(source.read(operation.form)), operation.norm, phi[e, o])
+                    if isinstance(operation, DilConv) and operation.stride == 1:
                         phased = x if phased is None else phased.add_(x)
                     else:
                         total = x if total is None else total.add_(x)
-                elif name in POOLS:
-                    shared.append(source.read(name))
-                    places.append((e, o))
-                elif name == "skip_connect":
-                    shared.append(source.x)
+                elif name != "none":
+                    if name != "skip_connect" and (j, name) not in pooled:
+                        pooled[j, name] = self.pools[j][name](source)  # type: ignore[index]
+                    shared.append(source.x if name == "skip_connect" else pooled[j, name])
                     places.append((e, o))
         if phased is not None:
             phased = unphase(phased)
             total = phased if total is None else total.add_(phased)
         if shared:
-            weights = torch.stack([phi[e, o] for e, o in places]).to(shared[0].dtype)
-            mixed = weighted_sum(weights, shared)
+            mixed = weighted_sum(torch.stack([phi[e, o] for e, o in places]).to(shared[0].dtype), shared)
             total = mixed if total is None else total.add_(mixed)
         if total is None:  # every entering operation is `none`
-            source = entering[0][1]
-            return source.x[:, :, :: source.stride, :: source.stride] * 0.0
+            x = sources[0].x
+            return x[:, :, :: sources[0].stride, :: sources[0].stride] * 0.0
         return contiguous_gradient(total)
 
 
@@ -177,10 +150,10 @@ class Supernet(nn.Module):
         """
         if active is None:
             active = self.active()
-        s0 = s1 = self.stem(x)
+        s0 = s1 = Source(self.stem(x))
         for cell in self.cells:
-            s0, s1 = s1, cell(s0, s1, phi[cell.kind], active[cell.kind])  # type: ignore[index]
-        return self.head(s1.mean((2, 3)))
+            s0, s1 = s1, Source(cell(s0, s1, phi[cell.kind], active[cell.kind]))  # type: ignore[index]
+        return self.head(s1.x.mean((2, 3)))
 
     def active(self) -> dict[str, list[list[int]]]:
         """For each cell kind and edge, the indices of the operations alive."""

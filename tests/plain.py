@@ -80,9 +80,7 @@ class Cell(nn.Module):
         self.nodes = nodes
         self.preprocess0 = FactorizedReduce(c_before_last, c, False) if reduced else relu_conv_bn(c_before_last, c, False)
         self.preprocess1 = relu_conv_bn(c_last, c, False)
-        self.mixed = nn.ModuleList(
-            MixedOperation(names, c, 2 if reduction and j < 2 else 1) for i in range(nodes) for j in range(2 + i)
-        )
+        self.mixed = nn.ModuleList(MixedOperation(names, c, 2 if reduction and j < 2 else 1) for i in range(nodes) for j in range(2 + i))
 
     def forward(self, s0, s1, weights):
         states = [self.preprocess0(s0), self.preprocess1(s1)]
@@ -125,13 +123,11 @@ class DerivedCell(nn.Module):
         self.edges, self.concat = genotype.cell(kind), genotype.concat(kind)
         self.preprocess0 = FactorizedReduce(c_before_last, c, True) if reduced else relu_conv_bn(c_before_last, c, True)
         self.preprocess1 = relu_conv_bn(c_last, c, True)
-        self.ops = nn.ModuleList(
-            operation(e.operation, c, 2 if kind == "reduce" and e.source < 2 else 1, True, False) for e in self.edges
-        )
+        self.ops = nn.ModuleList(operation(e.operation, c, 2 if kind == "reduce" and e.source < 2 else 1, True, False) for e in self.edges)
 
     def forward(self, s0, s1):
         states = {0: self.preprocess0(s0), 1: self.preprocess1(s1)}
-        for target in range(2, 1 + max(e.target for e in self.edges) + 1):
+        for target in range(2, 1 + max(e.target for e in self.edges)):
             states[target] = sum(op(states[e.source]) for e, op in zip(self.edges, self.ops, strict=True) if e.target == target)
         return torch.cat([states[i] for i in self.concat], 1)
 
@@ -162,7 +158,7 @@ def copy_weights(plain, supernet):
     """Give a plain search network the weights of a supernet that nothing has been pruned from."""
 
     def copy(target, *tensors):
-        own = [p for p in target.parameters()]
+        own = list(target.parameters())
         assert len(own) == len(tensors)
         with torch.no_grad():
             for p, t in zip(own, tensors, strict=True):

@@ -78,7 +78,7 @@ def test_agrees_with_the_plain_network_before_and_after_pruning(operations):
 
 
 def test_agrees_in_evaluation_mode():
-    ours, theirs, alpha, images, labels = pair(ASAP_OPERATIONS)
+    ours, theirs, alpha, images, _labels = pair(ASAP_OPERATIONS)
     mixture = {k: v.detach() for k, v in phi(alpha, ours.alive).items()}
     for network in (ours, theirs):
         for _ in range(3):

@@ -246,7 +246,10 @@ class GradientStatistics:
 
     def summary(self) -> dict[str, Tensor]:
         if not self.count:
-            return {name: torch.full(self.shape, float("nan"), device=self.device) for name in ("mean", "deviation", "largest", "autocorrelation")}
+            return {
+                name: torch.full(self.shape, float("nan"), device=self.device)
+                for name in ("mean", "deviation", "largest", "autocorrelation")
+            }
         mean = self.total / self.count
         variance = (self.squares / self.count - mean * mean).clamp_min(0)
         lagged = self.lagged / max(self.count - 1, 1) - mean * mean

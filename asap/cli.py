@@ -1,0 +1,129 @@
+"""The command line: `asap search|evaluate|cells|runs`, with the parameters of config.py by name.
+
+Progress goes to standard error; the last line on standard output is the run's folder. Exit status: 2 and one line on
+standard error for bad input, 1 for a run that failed, 130 when interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from typing import Any, NoReturn
+
+from .config import EvaluationParameters, SearchParameters, make, runs_root
+from .errors import UserError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    try:
+        return _command(sys.argv[1:] if argv is None else argv)
+    except UserError as error:
+        print(f"asap: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("asap: interrupted; the same command goes on from the last whole checkpoint", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _command(argv: list[str]) -> int:
+    parser = _Parser(prog="asap", description=__doc__.splitlines()[0], allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    kinds: dict[str, tuple[type[SearchParameters] | type[EvaluationParameters], str]] = {
+        "search": (SearchParameters, "search for a cell"),
+        "evaluate": (EvaluationParameters, "train and test a cell"),
+    }
+    for name, (kind, text) in kinds.items():
+        sub = commands.add_parser(name, help=text, allow_abbrev=False, description=f"{text}; values not given come from the scale")
+        for field in dataclasses.fields(kind):
+            sub.add_argument(f"--{field.name.replace('_', '-')}", metavar=str(field.type), default=argparse.SUPPRESS)
+    cells = commands.add_parser("cells", help="the published cells and their sizes", allow_abbrev=False)
+    cells.add_argument("--channels", type=int, default=36)
+    cells.add_argument("--layers", type=int, default=20)
+    cells.add_argument("--json", action="store_true")
+    runs = commands.add_parser("runs", help="what is recorded, finished or not, and where", allow_abbrev=False)
+    runs.add_argument("--runs-root", default="")
+    arguments, rest = parser.parse_known_args(argv)
+    given = vars(arguments)
+    command = given.pop("command")
+    if rest:
+        name = rest[0].lstrip("-").split("=")[0].replace("-", "_")
+        if command in kinds and rest[0].startswith("--"):
+            make(kinds[command][0], {name: ""})  # names the valid ones
+        raise UserError(f"unexpected argument {rest[0]!r}")
+    return {"search": _search, "evaluate": _evaluate, "cells": _cells, "runs": _runs}[command](given)
+
+
+def _search(given: dict[str, Any]) -> int:
+    parameters = make(SearchParameters, given)
+    from .search import search
+
+    return _run(search, parameters)
+
+
+def _evaluate(given: dict[str, Any]) -> int:
+    parameters = make(EvaluationParameters, given)
+    from .evaluate import evaluate
+
+    return _run(evaluate, parameters)
+
+
+def _run(call: Any, parameters: Any) -> int:
+    from .runs import RunFailed
+
+    try:
+        folder = call(parameters)
+    except RunFailed as error:
+        print(f"asap: {error}", file=sys.stderr)
+        return 1
+    print(folder)
+    return 0
+
+
+def _cells(given: dict[str, Any]) -> int:
+    from .network import Size
+    from .space import published_cells
+
+    if given["channels"] < 1 or given["layers"] < 3:
+        raise UserError("channels must be at least 1 and layers at least 3")
+    rows = {}
+    for name, cell in published_cells().items():
+        size = Size(cell["genotype"], given["channels"], given["layers"])
+        rows[name] = {"parameters": size.parameters, "multiply_adds": size.multiply_adds, "source": cell["source"]}
+    if given["json"]:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+    else:
+        print(f"{'cell':18} {'parameters':>12} {'multiply-adds':>15}")
+        for name, row in rows.items():
+            print(f"{name:18} {row['parameters']:12,} {row['multiply_adds']:15,}")
+    return 0
+
+
+def _runs(given: dict[str, Any]) -> int:
+    from .records import RecordError, Run, run_folders
+
+    root = runs_root(given["runs_root"])
+    for folder in run_folders(root):
+        try:
+            info = Run.open(folder, finished=False).info
+        except RecordError as error:
+            print(f"damaged    {error}")
+            continue
+        outcome = info.get("outcome", {})
+        figures = {k: outcome[k] for k in ("test_error", "validation_accuracy", "epochs", "seconds") if k in outcome}
+        print(f"{info['status']:10} {info['kind']:10} {folder}  {' '.join(f'{k}={v}' for k, v in figures.items())}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
