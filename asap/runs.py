@@ -34,7 +34,7 @@ def run_name(p: SearchParameters | EvaluationParameters) -> str:
         head = p.method
         plain = make(SearchParameters, {"method": p.method, "scale": p.scale}).identity()
     else:
-        head = p.cell.lower() or "cell-of-" + p.run.replace("/", "-")
+        head = f"cell-{p.cell.lower()}" if p.cell else "cell-of-" + p.run.replace("/", "-")
         plain = make(EvaluationParameters, {"cell": "any", "scale": p.scale}).identity()
     named = {"method", "cell", "run", "dataset", "scale", "seed", "study"}
     other = {key: value for key, value in p.identity().items() if key not in named and value != plain[key]}
