@@ -49,8 +49,9 @@ def _command(argv: list[str]) -> int:
             sub.add_argument(f"--{field.name.replace('_', '-')}", metavar=str(field.type), default=argparse.SUPPRESS)
     cells = commands.add_parser("cells", help="the published cells and their sizes", allow_abbrev=False)
     cells.add_argument("--channels", type=int, default=36)
-    cells.add_argument("--layers", type=int, default=20)
-    cells.add_argument("--json", action="store_true")
+    cells.add_argument("--json", action="store_true", help="one JSON object: name → parameters, multiply_adds, source")
+    cells.add_argument("--record", action="store_true", help="write runs/sizes/cifar10.csv, all cells at the widths of Table 1")
+    cells.add_argument("--runs-root", default="")
     runs = commands.add_parser("runs", help="what is recorded, finished or not, and where", allow_abbrev=False)
     runs.add_argument("--runs-root", default="")
     arguments, rest = parser.parse_known_args(argv)
@@ -92,14 +93,26 @@ def _run(call: Any, parameters: Any) -> int:
 
 def _cells(given: dict[str, Any]) -> int:
     from .network import Size
+    from .records import write_atomically
     from .space import published_cells
 
-    if given["channels"] < 1 or given["layers"] < 3:
-        raise UserError("channels must be at least 1 and layers at least 3")
-    rows = {}
-    for name, cell in published_cells().items():
-        size = Size(cell["genotype"], given["channels"], given["layers"])
-        rows[name] = {"parameters": size.parameters, "multiply_adds": size.multiply_adds, "source": cell["source"]}
+    if given["channels"] < 1:
+        raise UserError("channels must be at least 1")
+
+    def size(name: str, channels: int) -> dict[str, Any]:
+        computed = Size(published_cells()[name]["genotype"], channels)
+        return {"parameters": computed.parameters, "multiply_adds": computed.multiply_adds}
+
+    if given["record"]:
+        lines = ["cell,channels,parameters,multiply_adds"]
+        for name in published_cells():
+            for channels in (36, 44, 50, 56):
+                lines.append(",".join(map(str, (name, channels, *size(name, channels).values()))))
+        path = runs_root(given["runs_root"]) / "sizes" / "cifar10.csv"
+        write_atomically(path, ("\n".join(lines) + "\n").encode())
+        print(path)
+        return 0
+    rows = {name: {**size(name, given["channels"]), "source": cell["source"]} for name, cell in published_cells().items()}
     if given["json"]:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     else:

@@ -85,9 +85,16 @@ class Recorder:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock: IO[str] = open(folder / ".lock", "w")  # noqa: SIM115
         try:
+            self._open(kind, identity, described)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _open(self, kind: str, identity: Mapping[str, Any], described: dict[str, Any]) -> None:
+        folder = self.folder
+        try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            self._lock.close()
             raise RecordError(f"{folder} is in use by another process") from None
         if (folder / "run.json").is_file():
             self.info = read_info(folder)
@@ -97,7 +104,7 @@ class Recorder:
         else:
             self.info = {"format": 1, "kind": kind, "study": folder.parent.name, "name": folder.name, "parameters": dict(identity)}
         if self.info.get("status") != "finished":
-            opened = [*self.info.get("opened", []), _now()]
+            opened = self.info.get("opened", []) + [_now()]
             self.info |= {**described, "opened": opened, "started": opened[0], "status": "running"}
             self._write("run.json", _json(self.info))
 

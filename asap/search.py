@@ -180,6 +180,8 @@ class _Search:
     def frame(self) -> pd.DataFrame:
         """architecture.parquet: one row for each epoch, cell kind, edge and operation."""
         graph, operations = edges(self.p.nodes), self.method.operations
+        first = ("alpha", "phi", "alive")
+        names = [*first, *sorted(set(self.history[0][CELL_KINDS[0]]) - set(first))]
         parts = []
         for epoch, kinds in enumerate(self.history, start=1):
             for kind, columns in kinds.items():
@@ -193,7 +195,7 @@ class _Search:
                             "source": np.array([graph[i][0] for i in e], dtype=np.int8),
                             "target": np.array([graph[i][1] for i in e], dtype=np.int8),
                             "operation": [operations[i] for i in o],
-                            **{name: values.reshape(-1) for name, values in columns.items()},
+                            **{name: columns[name].reshape(-1) for name in names},
                         }
                     )
                 )

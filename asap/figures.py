@@ -1,0 +1,175 @@
+"""The paper's figures, from the data frames of a recorded run. Knows records and the search space, never torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+
+from .space import ASAP_OPERATIONS, Genotype
+
+#: One colour an operation, the same on every page.
+COLOURS = dict(zip((*ASAP_OPERATIONS, "none"), sns.color_palette("colorblind", 8), strict=True))
+OTHER = (0.35, 0.35, 0.35)
+CELL_NAMES = {"normal": "normal cell", "reduce": "reduction cell"}
+
+
+def style() -> None:
+    """The look of every figure of the book."""
+    sns.set_theme(context="notebook", style="ticks", rc={"axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none"})
+
+
+def _grace(axes: Axes, epochs: pd.DataFrame) -> None:
+    """Mark the epochs in which α did not learn."""
+    grace = int((epochs["alpha_steps"] == 0).sum())
+    if grace:
+        axes.axvspan(0.5, grace + 0.5, color="0.93", lw=0)
+        axes.text(grace / 2 + 0.5, 1.01, "grace", transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=9, color="0.4")
+
+
+def _node_positions(nodes: Sequence[int]) -> dict[int, tuple[float, float]]:
+    """Input nodes on the left, intermediate nodes on a rising zigzag."""
+    heights = [0.95, -0.95, 0.6, -0.6]
+    places = {0: (0.0, 1.1), 1: (0.0, -1.1)}
+    for i, node in enumerate(nodes):
+        places[node] = (1.7 + 1.7 * i, heights[i % 4])
+    return places
+
+
+def _node_name(node: int) -> str:
+    return {0: r"$c_{k-2}$", 1: r"$c_{k-1}$"}.get(node, str(node - 2))
+
+
+def _draw_nodes(axes: Axes, places: dict[int, tuple[float, float]], output: tuple[float, float]) -> None:
+    for node, (x, y) in places.items():
+        colour = "#dfead9" if node < 2 else "#dbe5f1"
+        axes.text(x, y, _node_name(node), ha="center", va="center", zorder=5, fontsize=11,
+                  bbox={"boxstyle": "round,pad=0.45", "fc": colour, "ec": "0.3"})  # fmt: skip
+    axes.text(
+        *output,
+        r"$c_k$",
+        ha="center",
+        va="center",
+        zorder=5,
+        fontsize=11,
+        bbox={"boxstyle": "round,pad=0.45", "fc": "#f7e7c6", "ec": "0.3"},
+    )
+    axes.set_xlim(-0.7, output[0] + 0.7)
+    axes.set_ylim(-1.75, 1.75)
+    axes.axis("off")
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], bend: float, **look: Any) -> None:
+    axes.add_patch(
+        FancyArrowPatch(start, end, connectionstyle=f"arc3,rad={bend}", arrowstyle="-|>", mutation_scale=11, shrinkA=15, shrinkB=15, **look)
+    )
+
+
+def draw_cell(axes: Axes, genotype: Genotype, kind: str, title: str) -> None:
+    """A derived cell as a graph: one labelled arrow an edge, thin grey ones for the concatenation."""
+    cell = genotype.cell(kind)
+    nodes = range(2, 1 + max(edge.target for edge in cell))
+    places = _node_positions(nodes)
+    output = (max(x for x, _ in places.values()) + 1.5, 0.0)
+    for node in genotype.concat(kind):
+        _arrow(axes, places[node], output, 0.0, color="0.75", lw=1.0, ls=":", zorder=1)
+    between: dict[tuple[int, int], int] = {}
+    for edge in cell:
+        repeat = between[edge.source, edge.target] = between.get((edge.source, edge.target), -1) + 1
+        (x0, y0), (x1, y1) = places[edge.source], places[edge.target]
+        bend = 0.12 * (1 if y0 >= 0 else -1) * (-1 if x1 - x0 > 2 else 1) + 0.3 * repeat
+        colour = COLOURS.get(edge.operation, OTHER)
+        _arrow(axes, (x0, y0), (x1, y1), bend, color=colour, lw=1.8, zorder=2)
+        # a point of the arc, at a share of its length that keeps the labels of a node's arrows apart
+        share = 0.42 if edge.source < 2 else 0.5
+        length = np.hypot(x1 - x0, y1 - y0)
+        normal = np.array([y1 - y0, x0 - x1]) / length
+        x, y = np.array([x0, y0]) + share * np.array([x1 - x0, y1 - y0]) + normal * bend * length * 2 * share * (1 - share)
+        axes.text(x, y, edge.operation.replace("_", " "), ha="center", va="center", fontsize=8.5, color="0.1", zorder=4,
+                  bbox={"boxstyle": "square,pad=0.12", "fc": "white", "ec": "none", "alpha": 0.9})  # fmt: skip
+    _draw_nodes(axes, places, output)
+    axes.set_title(title, fontsize=11)
+
+
+def cells(kind: str, named: Sequence[tuple[str, Genotype]]) -> Figure:
+    """Figures 4 and 5: cells of one kind, one below the other, each with its title."""
+    style()
+    figure, axes = plt.subplots(len(named), 1, figsize=(9, 3.6 * len(named)), squeeze=False, layout="constrained")
+    for ax, (title, genotype) in zip(axes[:, 0], named, strict=True):
+        draw_cell(ax, genotype, kind, title)
+    return figure
+
+
+def _draw_mixture(axes: Axes, frame: pd.DataFrame, title: str) -> None:
+    """A cell of mixed operations at one epoch: an arrow for each operation alive, the darker the larger its Φ."""
+    nodes = sorted(frame["target"].unique())
+    places = _node_positions([int(n) for n in nodes])
+    output = (max(x for x, _ in places.values()) + 1.5, 0.0)
+    for node in nodes:
+        _arrow(axes, places[node], output, 0.0, color="0.8", lw=0.8, ls=":", zorder=1)
+    alive = frame[frame["alive"]]
+    for _, edge in alive.groupby("edge"):
+        source, target = int(edge["source"].iloc[0]), int(edge["target"].iloc[0])
+        bends = np.linspace(-0.3, 0.3, len(edge)) if len(edge) > 1 else [0.0]
+        for bend, (operation, phi) in zip(bends, edge[["operation", "phi"]].itertuples(index=False), strict=True):
+            _arrow(axes, places[source], places[target], bend, color=COLOURS[operation], lw=1.2, alpha=0.25 + 0.75 * float(phi), zorder=2)
+    _draw_nodes(axes, places, output)
+    axes.set_title(title, fontsize=10)
+
+
+def annealing_and_pruning(epochs: pd.DataFrame, architecture: pd.DataFrame, kind: str = "normal") -> Figure:
+    """Figure 2: the temperature, Φ on one edge and the cell at four epochs of a recorded search."""
+    style()
+    figure = plt.figure(figsize=(12, 7.4), layout="constrained")
+    grid = figure.add_gridspec(2, 3, width_ratios=[1.1, 1, 1])
+    top = figure.add_subplot(grid[0, 0])
+    bottom = figure.add_subplot(grid[1, 0], sharex=top)
+    snapshots = [figure.add_subplot(grid[i, j]) for i in (0, 1) for j in (1, 2)]
+    top.plot(epochs["epoch"], epochs["temperature"], color="0.2", lw=2)
+    top.set_ylabel("temperature T")
+    top.set_ylim(0)
+    _grace(top, epochs)
+    cell = architecture[architecture["cell"] == kind]
+    # the edge on which operations went at the most different epochs shows most
+    went = cell.groupby(["edge", "operation"], observed=True)["alive"].sum().groupby("edge").nunique()
+    edge = went.index[int(went.to_numpy().argmax())]
+    one = cell[cell["edge"] == edge]
+    for operation, trace in one.groupby("operation", observed=True):
+        trace = trace[trace["alive"]]
+        bottom.plot(trace["epoch"], trace["phi"], color=COLOURS[operation], lw=2, label=str(operation).replace("_", " "))
+        if len(trace) and trace["epoch"].max() < epochs["epoch"].max():
+            bottom.plot(trace["epoch"].iloc[-1], trace["phi"].iloc[-1], "x", color=COLOURS[operation], ms=7, mew=2)
+    bottom.axhline(epochs["threshold"].iloc[-1], color="0.3", ls="--", lw=1, label=r"threshold $\theta$")
+    bottom.set_yscale("log")
+    bottom.set_xlabel("epoch")
+    source, target = one[["source", "target"]].iloc[0]
+    bottom.set_ylabel(rf"$\Phi$ on edge {_node_name(source)} → {_node_name(target)}")
+    figure.legend(*bottom.get_legend_handles_labels(), fontsize=9, frameon=False, loc="outside lower center", ncols=8)
+    total = len(cell[cell["epoch"] == 1])
+    counts = cell.groupby("epoch")["alive"].sum().to_numpy()  # at epochs 1, 2, …
+    shown = [1, *(int(np.abs(counts - total * share).argmin()) + 1 for share in (2 / 3, 1 / 3)), len(counts)]
+    for ax, epoch in zip(snapshots, shown, strict=True):
+        _draw_mixture(ax, cell[cell["epoch"] == epoch], f"epoch {epoch}: {counts[epoch - 1]} of {total} operations")
+    return figure
+
+
+def duration_and_density(epochs: pd.DataFrame) -> Figure:
+    """Figure 3: the duration of each epoch relative to the longest, and the fraction of connections left."""
+    style()
+    figure, axes = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
+    training = epochs["seconds_weights"] + epochs["seconds_alpha"]
+    left = epochs["operations_normal"] + epochs["operations_reduce"]
+    axes.plot(epochs["epoch"], training / training.max(), "o-", ms=4, label="epoch duration, relative to the longest")
+    axes.plot(epochs["epoch"], left / left.max(), "s-", ms=4, label="fraction of connections left")
+    _grace(axes, epochs)
+    axes.set_ylim(0, 1.06)
+    axes.set_xlabel("epoch")
+    axes.legend(frameon=False)
+    return figure

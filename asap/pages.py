@@ -1,0 +1,221 @@
+"""What the pages of the book show: each function finds its runs, draws, and says on the page which record it drew from,
+or that the record is missing. Needs no torch."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import Markdown, display
+from matplotlib.figure import Figure
+
+from . import figures, tables
+from .claims import CLAIMS, searches
+from .config import SCALE_NAMES, EvaluationParameters, SearchParameters, checkout, make, runs_root
+from .records import RecordError, Run, find_runs
+from .space import published_cell
+
+COPY_NOTE = (
+    "The images are a JPEG copy of CIFAR-10 (quality 75), so an error here is not exactly comparable with the paper's; "
+    "see [what is reproduced](/book/audit.md)."
+)
+
+
+def say(text: str) -> None:
+    """Show Markdown."""
+    display(Markdown(text))
+
+
+def missing(what: str, command: str) -> None:
+    """Say that a page's record is missing, and what makes it."""
+    say(f":::{{warning}}\nThis needs {what}, and there is no such record under `runs/`. It is made by\n\n```\n{command}\n```\n:::")
+
+
+def problems() -> None:
+    """Name the records that were left out because they are damaged."""
+    _, lines = find_runs(runs_root())
+    if lines:
+        say(":::{warning}\nLeft out, damaged: " + "; ".join(f"`{line}`" for line in lines) + "\n:::")
+
+
+def provenance(run: Run) -> str:
+    """One line: the run, what it ran on, and its files to download."""
+    machine, data = run.info["machine"], run.info["data"]
+    device = machine["processor"] if machine["device"] == "cpu" else machine["device"]
+    links = ""
+    try:
+        folder = "/" + run.folder.resolve().relative_to(checkout()).as_posix()
+        names = ["run.json", *run.info["files"]]
+        links = " Data: " + ", ".join(f"{{download}}`{name} <{folder}/{name}>`" for name in names) + "."
+    except ValueError:
+        pass  # the records lie outside the book
+    return (
+        f"Run `{run.name}`: scale {run.parameters['scale']}, seed {run.parameters['seed']}, data `{data['variant']}` "
+        f"(fingerprint `{data['fingerprint']}`), code `{machine['git_commit'][:12]}`, torch {machine['torch']}, {device}, "
+        f"{machine['threads']} thread{'s' if machine['threads'] != 1 else ''}, {run.outcome['seconds'] / 60:.0f} minutes.{links}"
+    )
+
+
+def _show(figure: Figure, caption: str) -> None:
+    display(figure)
+    plt.close(figure)
+    say(caption)
+
+
+def the_search() -> Run | None:
+    """The search that Figures 2 to 5 show: the first seed of the largest scale recorded."""
+    problems()
+    runs = searches(runs_root())
+    if runs:
+        return runs[0]
+    missing("a finished ASAP search on CIFAR-10", "asap search --method asap --dataset cifar10 --scale cpu --seed 0 --study main")
+    return None
+
+
+def figure2() -> None:
+    """Figure 2: annealing and pruning of a recorded search."""
+    run = the_search()
+    if run:
+        epochs, architecture = run.epochs(), run.architecture()
+        for kind, name in figures.CELL_NAMES.items():
+            _show(
+                figures.annealing_and_pruning(epochs, architecture, kind),
+                f"**Figure 2, {name}, recorded.** Top left: the temperature (Eq. 9). Below it: Φ of the seven operations on the "
+                "edge where pruning was most gradual, × where one is pruned, dashed the threshold θ. Right: the cell at four "
+                f"epochs, one arrow for each operation left, the darker the larger its Φ. {provenance(run)}",
+            )
+
+
+def figure3() -> None:
+    """Figure 3: relative epoch duration and the fraction of connections left."""
+    run = the_search()
+    if run:
+        epochs = run.epochs()
+        seconds = epochs["seconds_weights"] + epochs["seconds_alpha"]
+        left = epochs["operations_normal"] + epochs["operations_reduce"]
+        _show(
+            figures.duration_and_density(epochs),
+            "**Figure 3, recorded.** Seconds of the w and α steps of each epoch over those of the longest epoch, and the fraction of "
+            f"connections left. {provenance(run)}",
+        )
+        learning = seconds[epochs["alpha_steps"] > 0]
+        say(
+            tables.markdown(
+                ["", "paper", "ours"],
+                [
+                    ["grace epochs", "5", str(int((epochs["alpha_steps"] == 0).sum()))],
+                    ["epochs", "at most 50", str(len(epochs))],
+                    ["first epoch with α, s", "–", f"{learning.iloc[0]:.1f}"],
+                    ["last epoch, s", "–", f"{learning.iloc[-1]:.1f}"],
+                    ["last over longest", "falls “significantly”", f"{seconds.iloc[-1] / seconds.max():.2f}"],
+                    [
+                        "connections left",
+                        "one an edge",
+                        f"{left.iloc[-1]} of {left.max()}",
+                    ],
+                ],
+            )
+        )
+
+
+def cell_figure(kind: str) -> None:
+    """Figures 4 (normal) and 5 (reduction): the learned cell beside the paper's."""
+    number = 4 if kind == "normal" else 5
+    run = the_search()
+    name = figures.CELL_NAMES[kind]
+    named = [("The paper's " + name, published_cell("ASAP"))]
+    if run:
+        named.insert(0, (f"Ours: the {name} that run {run.name} ended in", run.genotype()))
+    _show(
+        figures.cells(kind, named),
+        f"**Figure {number}.** Each arrow is an operation; dotted lines lead to the concatenation. The paper's cell is read off its "
+        "Figures 4 and 5 by two third parties who agree; the authors released none. " + (provenance(run) if run else ""),
+    )
+    if run:
+        ours, theirs = (
+            {o: sum(e.operation == o for e in g.cell(kind)) for o in figures.COLOURS} for g in (run.genotype(), published_cell("ASAP"))
+        )
+        shown = [o for o in figures.COLOURS if ours[o] or theirs[o]]
+        say(tables.markdown(["operation", "paper's cell", "ours"], [[f"`{o}`", str(theirs[o]), str(ours[o])] for o in shown]))
+
+
+def table1(scale: str = "cpu") -> None:
+    """Table 1: the paper's rows, exact sizes, and the errors recorded at one scale."""
+    problems()
+    root = runs_root()
+    runs, _ = find_runs(root, "evaluation", dataset="cifar10", scale=scale)
+    try:
+        frame = tables.table1(root, runs, scale)
+    except RecordError as error:
+        say(f":::{{warning}}\n{error}\n:::")
+        return
+    rows = [
+        [
+            row["architecture"],
+            tables.plus_minus(row["error"], row["deviation"]),
+            f"{row['parameters']:.1f}",
+            f"{row['cost']:g}",
+            f"{row['computed']:.3f} ({row['channels']:.0f})" if not np.isnan(row["computed"]) else "–",
+            row["size"],
+            tables.plus_minus(row["our_error"], row["our_deviation"]) + (f" ({row['n']})" if row["n"] else ""),
+        ]
+        for _, row in frame.iterrows()
+    ]
+    say(
+        tables.markdown(
+            [
+                "architecture",
+                "paper: error, %",
+                "paper: M",
+                "paper: GPU-days",
+                "computed: M (C)",
+                "size: verdict",
+                f"ours at {scale}: error, % (n)",
+            ],
+            rows,
+        )
+    )
+    say(
+        "**Table 1.** Paper: as printed. Computed: parameters of the published cell in the evaluation network of 20 cells at C channels, "
+        "without the auxiliary head, and whether that is the printed number (the other papers print the sizes of networks of their own; "
+        "a dash where the cell was never published). Ours: test error of a recorded evaluation, mean ± "
+        f"deviation between seeds, n runs. {COPY_NOTE}"
+    )
+    searched = [(run, run.parameters["run"]) for run in runs if run.parameters["run"]]
+    if searched:
+        say("**Cells that our own searches ended in**, under the same recipe:")
+        own = []
+        for run, name in searched:
+            result = run.outcome
+            test_error = tables.plus_minus(result["test_error"], result["test_error_standard_error"])
+            own.append([f"`{name}`", test_error, f"{result['parameters'] / 1e6:.3f}", str(run.parameters["seed"])])
+        say(tables.markdown(["search", "test error, % (± binomial)", "parameters, M", "seed"], own))
+    if runs:
+        say("Records: " + " ".join(provenance(run) for run in runs))
+    else:
+        missing(f"an evaluation at {scale} scale", f"asap evaluate --cell ASAP --dataset cifar10 --scale {scale} --study cells")
+
+
+def claims() -> None:
+    """The front page's table: every claim, the paper's number, ours, the verdict."""
+    problems()
+    root = runs_root()
+    rows = []
+    for claim in CLAIMS:
+        found = claim.judge(root)
+        rows.append([f"[{claim.statement}]({claim.page})", claim.place, claim.paper, found.ours, found.scale, f"**{found.verdict}**"])
+    say(tables.markdown(["claim", "place", "paper", "ours", "scale", "verdict"], rows))
+
+
+def scales() -> None:
+    """What each scale changes, from config.py."""
+    for kind, title in ((SearchParameters, "A search"), (EvaluationParameters, "An evaluation")):
+        source = {} if kind is SearchParameters else {"cell": "ASAP"}
+        made = {scale: make(kind, {"scale": scale, **source}).identity() for scale in SCALE_NAMES}
+        skipped = {"scale", "study", "seed", "run", "cell"}
+        names = [name for name in made["paper"] if name not in skipped and len({str(m[name]) for m in made.values()}) > 1]
+        rows = [[f"`{name}`", *(_value(made[scale][name]) for scale in SCALE_NAMES)] for name in names]
+        say(f"**{title}** (an `images` of 0 means all)\n\n" + tables.markdown(["", *(f"`{scale}`" for scale in SCALE_NAMES)], rows))
+
+
+def _value(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,42 @@
+"""Every test runs on one thread, writes only under its own folder, and draws without a screen."""
+
+import os
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+import torch
+
+from asap.config import EvaluationParameters, SearchParameters, make
+from asap.evaluate import evaluate
+from asap.search import search
+
+#: A search of seconds: everything of `tiny`, with fewer images and a hotter pace.
+QUICK_SEARCH = {"scale": "tiny", "images": 128, "epochs": 5, "batch": 16, "temperature_decay": 0.6}
+QUICK_EVALUATION = {"scale": "tiny", "images": 256, "epochs": 2, "layers": 3}
+
+
+@pytest.fixture(autouse=True)
+def one_thread(tmp_path, monkeypatch):
+    torch.set_num_threads(1)
+    monkeypatch.setenv("ASAP_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("ASAP_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def quick_search(tmp_path):
+    def run(root="runs", **given):
+        return search(make(SearchParameters, {**QUICK_SEARCH, "runs_root": str(tmp_path / root), **given}), progress=False)
+
+    return run
+
+
+@pytest.fixture
+def quick_evaluation(tmp_path):
+    def run(root="runs", **given):
+        source = {} if "run" in given else {"cell": "ASAP"}
+        return evaluate(
+            make(EvaluationParameters, {**QUICK_EVALUATION, **source, "runs_root": str(tmp_path / root), **given}), progress=False
+        )
+
+    return run

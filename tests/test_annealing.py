@@ -1,0 +1,54 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from asap.annealing import SCHEDULES, cosine, normalised_entropy, one_cycle, power_cosine, temperature, threshold
+
+
+def test_the_stated_facts_hold_for_1_3_and_not_for_1_6():
+    """4.1: T ≈ 0.1 at epoch 50 and five grace epochs (T ≥ 1), epochs counted from 1."""
+    facts = {}
+    for initial in (1.3, 1.6):
+        course = [temperature("exponential", e, 50, initial, 0.95) for e in range(1, 51)]
+        facts[initial] = (round(course[-1], 3), sum(t >= 1 for t in course))
+    assert facts == {1.3: (0.100, 5), 1.6: (0.123, 9)}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_schedules_fall_and_share_both_ends(schedule):
+    course = [temperature(schedule, e, 50, 1.3, 0.95) for e in range(0, 51)]
+    assert course[0] == pytest.approx(1.3)
+    if schedule == "constant":
+        assert set(course) == {1.3}
+    else:
+        assert course[-1] == pytest.approx(1.3 * 0.95**50)
+        assert all(a > b for a, b in itertools.pairwise(course))
+
+
+def test_unknown_schedule():
+    with pytest.raises(ValueError, match="known: exponential"):
+        temperature("stairs", 1, 50, 1.3, 0.95)
+
+
+def test_threshold_and_entropy():
+    assert threshold(0.4, 7) == pytest.approx(0.0571, abs=1e-4)
+    uniform, single = np.full(7, 1 / 7), np.eye(7)[2]
+    assert normalised_entropy(np.stack([uniform, single]), 7).tolist() == [pytest.approx(1), 0.0]
+    assert normalised_entropy(np.array([0.5, 0.5, 0, 0, 0, 0, 0]), 7) == pytest.approx(math.log(2) / math.log(7))
+
+
+def test_power_cosine_halves_its_amplitude_each_cycle():
+    starts = [power_cosine(300 * c, 1500, 5, 0.025, 0.0, 0.5) for c in range(5)]
+    assert starts == pytest.approx([0.025 / 2**c for c in range(5)])
+    assert power_cosine(299.999, 1500, 5, 0.025, 0.0, 0.5) == pytest.approx(0, abs=1e-6)
+    # between the ends it lies below a plain cosine
+    assert power_cosine(150, 1500, 5, 0.025, 0.0, 0.5) < cosine(150, 300, 0.025)
+
+
+def test_cosine_and_one_cycle():
+    assert cosine(0, 50, 0.025, 0.001) == pytest.approx(0.025)
+    assert cosine(50, 50, 0.025, 0.001) == pytest.approx(0.001)
+    assert one_cycle(20, 100, 0.1) == pytest.approx(0.1)
+    assert one_cycle(0, 100, 0.1) == 0 == one_cycle(100, 100, 0.1)

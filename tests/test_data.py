@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from asap import data
+from asap.augment import autoaugment
+from asap.data import Batches, DataError, Split
+
+
+def folder(root, count=4, size=32, extension="jpg", **options):
+    rng = np.random.default_rng(0)
+    for half in ("train", "test"):
+        for name in ("ant", "bee"):
+            place = root / "cifar10" / half / name
+            place.mkdir(parents=True)
+            for i in range(count):
+                Image.fromarray(rng.integers(0, 255, (size, size, 3), dtype=np.uint8)).save(place / f"{i}.{extension}", **options)
+
+
+def test_digits_are_embedded_and_always_the_same(tmp_path):
+    images = data.load("digits", tmp_path)
+    described = images.describe()
+    assert (described["train_images"], described["test_images"], described["classes"]) == (1438, 359, 10)
+    assert described["shape"] == [1, 8, 8]
+    assert images.fingerprint == "934c07a9e814808a"
+
+
+@pytest.mark.parametrize(("extension", "options", "variant"), [("jpg", {"quality": 75}, "cifar10-jpeg75"), ("png", {}, "cifar10")])
+def test_an_image_folder_is_read_once_and_cached(tmp_path, extension, options, variant):
+    folder(tmp_path, extension=extension, **options)
+    images = data.load("cifar10", tmp_path)
+    assert images.variant == variant and len(images.train) == 8 and images.classes == 2
+    for path in (tmp_path / "cifar10").rglob(f"*.{extension}"):
+        path.unlink()
+    again = data.load("cifar10", tmp_path)
+    assert again.fingerprint == images.fingerprint and torch.equal(again.train.images, images.train.images)
+
+
+def test_a_damaged_cache_is_named(tmp_path):
+    folder(tmp_path)
+    data.load("cifar10", tmp_path)
+    cache = tmp_path / "cache" / "cifar10.safetensors"
+    content = bytearray(cache.read_bytes())
+    content[-1] ^= 255
+    cache.write_bytes(content)
+    with pytest.raises(DataError, match="delete it"):
+        data.load("cifar10", tmp_path)
+
+
+def test_missing_damaged_and_wrong_images_are_one_line(tmp_path):
+    with pytest.raises(DataError, match="--download"):
+        data.load("cifar10", tmp_path)
+    with pytest.raises(DataError, match="FashionMNIST"):
+        data.load("fashion_mnist", tmp_path)
+    folder(tmp_path)
+    victim = tmp_path / "cifar10" / "test" / "bee" / "2.jpg"
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:200])
+    with pytest.raises(DataError, match=r"bee/2\.jpg: damaged"):
+        data.load("cifar10", tmp_path)
+    Image.new("RGB", (30, 32)).save(victim)
+    with pytest.raises(DataError, match="30×32 pixels, expected 32×32"):
+        data.load("cifar10", tmp_path)
+    assert not (tmp_path / "cache").exists()
+
+
+def batches(pad=4, **options):
+    torch.manual_seed(0)
+    split = Split(torch.randint(0, 256, (20, 32, 32, 3), dtype=torch.uint8), torch.arange(20) % 10)
+    mean, deviation = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.3, 0.1])
+    return split, mean, deviation, Batches(split, 5, mean, deviation, torch.device("cpu"), pad, **options)
+
+
+def test_crop_and_flip_are_windows_of_the_padded_image():
+    """Against a plain search: each augmented image is one of the 81 windows of its padded image, or its mirror."""
+    split, mean, deviation, made = batches()
+    indices = torch.tensor([3, 7, 7, 11, 0])
+    images, labels = made.make(indices, torch.Generator().manual_seed(1))
+    assert images.shape == (5, 3, 32, 32) and images.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(labels, split.labels[indices])
+    for image, i in zip(images, indices, strict=True):
+        padded = torch.nn.functional.pad(split.images[i].permute(2, 0, 1), (4, 4, 4, 4)).float() / 255
+        windows = [padded[:, r : r + 32, c : c + 32] for r in range(9) for c in range(9)]
+        windows += [w.flip(2) for w in windows]
+        plain = [(w - mean[:, None, None]) / deviation[:, None, None] for w in windows]
+        assert min(float((image - w).abs().max()) for w in plain) < 1e-5
+
+
+def test_an_epoch_sees_each_image_at_most_once_and_depends_on_its_seed_alone():
+    _, _, _, made = batches()
+    first = [labels.tolist() for _, labels in made.epoch(torch.Generator().manual_seed(5))]
+    again = [labels.tolist() for _, labels in made.epoch(torch.Generator().manual_seed(5))]
+    other = [labels.tolist() for _, labels in made.epoch(torch.Generator().manual_seed(6))]
+    assert first == again != other
+    assert sorted(label for batch in first for label in batch) == sorted(torch.arange(20).remainder(10).tolist())
+
+
+def test_in_order_is_plain_normalisation():
+    split, mean, deviation, made = batches()
+    images = torch.cat([x for x, _ in made.in_order()])
+    plain = (split.images.float() / 255 - mean) / deviation
+    assert torch.allclose(images, plain.permute(0, 3, 1, 2), atol=1e-5)
+
+
+def test_cutout_zeroes_one_clipped_square():
+    _, _, _, made = batches(pad=0, cutout=16)
+    images, _ = made.make(torch.arange(5), torch.Generator().manual_seed(2))
+    for image in images:
+        rows, columns = (image == 0).all(0).nonzero().T
+        height, width = rows.max() - rows.min() + 1, columns.max() - columns.min() + 1
+        assert 8 <= height <= 16 and 8 <= width <= 16 and len(rows) == height * width
+
+
+def test_too_few_images_for_a_batch():
+    with pytest.raises(DataError, match="do not fill"):
+        Batches(Split(torch.zeros(3, 8, 8, 1, dtype=torch.uint8), torch.zeros(3)), 4, torch.zeros(1), torch.ones(1), torch.device("cpu"))
+
+
+def test_autoaugment_changes_images_by_its_generator_alone():
+    images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
+    first = autoaugment(images, torch.Generator().manual_seed(1))
+    assert first.dtype == torch.uint8 and first.shape == images.shape
+    assert torch.equal(first, autoaugment(images, torch.Generator().manual_seed(1)))
+    changed = (first != images).flatten(1).any(1).float().mean()
+    assert 0.6 < float(changed) < 1
+
+
+def test_statistics(tmp_path):
+    images = data.load("digits", tmp_path)
+    mean, deviation = images.statistics()
+    pixels = images.train.images.double() / 255
+    assert float(mean) == pytest.approx(float(pixels.mean()), abs=1e-6)
+    assert float(deviation) == pytest.approx(float(pixels.std(unbiased=False)), abs=1e-6)

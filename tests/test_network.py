@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+import plain
+import pytest
+import torch
+import torch.nn.functional as F
+
+from asap.network import AuxiliaryHead, DerivedNetwork, Size
+from asap.space import published_cell, published_cells
+from asap.tables import sizes
+
+REFERENCE = json.loads((Path(__file__).parent / "reference_sizes.json").read_text())
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("name", published_cells())
+def test_size_is_the_reference_to_the_digit(name):
+    size, expected = Size(published_cell(name), 36), REFERENCE[name]["cifar10_L20_C36"]
+    assert (size.parameters, size.multiply_adds) == (expected["params"], expected["conv_fc_macs"])
+
+
+@pytest.mark.parametrize("channels", [44, 50])
+def test_the_larger_asap_networks(channels):
+    size, expected = Size(published_cell("ASAP"), channels), REFERENCE["ASAP"][f"cifar10_L20_C{channels}"]
+    assert (size.parameters, size.multiply_adds) == (expected["params"], expected["conv_fc_macs"])
+
+
+def test_the_recorded_sizes_are_the_reference():
+    recorded = sizes(ROOT / "runs")
+    for name in published_cells():
+        for channels in (36, 44, 50):
+            expected = REFERENCE[name][f"cifar10_L20_C{channels}"]
+            assert tuple(recorded.loc[(name, channels)]) == (expected["params"], expected["conv_fc_macs"])
+
+
+@pytest.mark.parametrize("name", ["ASAP", "AmoebaNet_A", "SNAS_aggressive", "PR_DARTS_DL2"])
+def test_agrees_with_the_plain_network(name):
+    torch.set_default_dtype(torch.float64)
+    try:
+        torch.manual_seed(0)
+        genotype = published_cell(name)
+        ours = DerivedNetwork(genotype, 4, 3, 10, 3, 16, auxiliary=False).to(memory_format=torch.channels_last)
+        theirs = plain.DerivedNetwork(genotype, 4, 3)
+        pairs = list(zip(ours.stem.parameters(), theirs.stem.parameters(), strict=True))
+        pairs += zip(ours.head.parameters(), theirs.head.parameters(), strict=True)
+        for a, b in zip(ours.cells, theirs.cells, strict=True):
+            pairs += zip(a.preprocess[0].parameters(), b.preprocess0.parameters(), strict=True)
+            pairs += zip(a.preprocess[1].parameters(), b.preprocess1.parameters(), strict=True)
+            for x, y in zip(a.operations, b.ops, strict=True):
+                pairs += zip(plain.in_plain_order(x), y.parameters(), strict=True)
+        with torch.no_grad():
+            for mine, other in pairs:
+                other.copy_(mine)
+        images, labels = torch.randn(4, 3, 16, 16), torch.randint(10, (4,))
+        logits = ours(images)[0], theirs(images)
+        assert (logits[0] - logits[1]).abs().max() < 1e-10
+        for out in logits:
+            F.cross_entropy(out, labels).backward()
+        assert max(float((mine.grad - other.grad).abs().max()) for mine, other in pairs if mine.grad is not None) < 1e-10
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_auxiliary_head_is_darts_on_8x8_and_works_on_other_sides():
+    for side in (2, 4, 8, 16):
+        head = AuxiliaryHead(12, side, 10).eval()
+        assert head(torch.rand(2, 12, side, side)).shape == (2, 10)
+    assert (AuxiliaryHead(12, 8, 10).features[0].kernel_size, AuxiliaryHead(12, 8, 10).features[0].stride) == (5, 3)
+
+
+def test_auxiliary_head_and_drop_path_act_in_training_only():
+    torch.manual_seed(0)
+    network = DerivedNetwork(published_cell("ASAP"), 4, 3, 10, 3, 16, auxiliary=True)
+    images = torch.rand(4, 3, 16, 16)
+    logits, extra = network(images, 0.5)
+    assert logits.shape == extra.shape == (4, 10)
+    network.eval()
+    logits, extra = network(images, 0.5)
+    assert extra is None and torch.equal(logits, network(images, 0.0)[0])
