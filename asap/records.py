@@ -104,7 +104,7 @@ class Recorder:
         else:
             self.info = {"format": 1, "kind": kind, "study": folder.parent.name, "name": folder.name, "parameters": dict(identity)}
         if self.info.get("status") != "finished":
-            opened = self.info.get("opened", []) + [_now()]
+            opened = [*self.info.get("opened", []), _now()]
             self.info |= {**described, "opened": opened, "started": opened[0], "status": "running"}
             self._write("run.json", _json(self.info))
 

@@ -1,0 +1,43 @@
+# Two commands do everything on a fresh machine with Python 3.11 or newer:
+#   make book   install, run the tiny reproduction live, build the book from runs/ into _build/html
+#   make test   install, run pytest and nbval
+PYTHON ?= python3
+BIN := .venv/bin
+SHELL := /bin/bash -o pipefail
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.PHONY: book live test lint clean
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+book: live
+	$(BIN)/jupyter-book build . --all -W -n --keep-going
+	test -f _build/html/index.html
+	@echo "the book is at _build/html/index.html"
+
+# the tiny reproduction: a search and the evaluation of its cell, from their notebooks
+live: .venv/installed
+	rm -rf runs/live
+	mkdir -p _build/live
+	$(BIN)/papermill --log-level WARNING book/experiments/search.ipynb _build/live/search.ipynb -p study live
+	$(BIN)/papermill --log-level WARNING book/experiments/evaluate.ipynb _build/live/evaluate.ipynb -p study live \
+		-p cell '' -p run live/asap-digits-tiny-seed0
+	$(BIN)/asap runs
+
+test: .venv/installed lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+	ASAP_RUNS=$$(mktemp -d) $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 book/experiments
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 book/results
+
+lint: .venv/installed
+	$(BIN)/ruff check asap tests
+	$(BIN)/ruff format --check asap tests
+	$(BIN)/mypy
+
+clean:
+	rm -rf _build .venv runs/live runs/scratch
