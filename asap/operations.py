@@ -10,7 +10,8 @@ The rewritings are the same function up to rounding; tests/plain.py has the plai
 - A dilated depthwise convolution (dilation 2) is an undilated one on the four phases of the image, x[:, :, i::2, j::2].
   The phases are stacked along the batch, (4B, C, H/2, W/2); a 1×1 convolution and a BatchNorm do not mind.
 - On a CPU, the weight gradient of a depthwise convolution wider than 3 is computed in slices of 3 columns, and its
-  input gradient at stride 1 as a convolution with the flipped kernel: those reach the fast kernels.
+  input gradient at stride 1 as a convolution with the flipped kernel: those reach the fast kernels. An average pool is
+  a depthwise convolution with ones, divided by the pixels that each window covers.
 """
 
 from __future__ import annotations
@@ -68,6 +69,15 @@ def depthwise(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
     if x.device.type == "cpu":
         return _Depthwise.apply(x, weight, stride, padding)
     return F.conv2d(x, weight, None, stride, padding, 1, x.shape[1])
+
+
+def average_pool(x: Tensor, stride: int) -> Tensor:
+    """3×3 average pooling that does not count the padding."""
+    if x.device.type != "cpu":
+        return F.avg_pool2d(x, 3, stride, 1, count_include_pad=False)
+    ones = torch.ones(x.shape[1], 1, 3, 3, dtype=x.dtype)
+    counted = F.conv2d(torch.ones(1, 1, *x.shape[2:], dtype=x.dtype), ones[:1], None, stride, 1)
+    return depthwise(x, ones, stride, 1) / counted
 
 
 def phases(x: Tensor) -> Tensor:
@@ -141,7 +151,7 @@ class Pool(Operation):
     def body(self, x: Tensor) -> Tensor:
         if self.kind == "max_pool_3x3":
             return F.max_pool2d(x, 3, self.stride, 1)
-        return F.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False)
+        return average_pool(x, self.stride)
 
 
 class Identity(Operation):
