@@ -1,4 +1,4 @@
-"""The command line: `asap search|evaluate|cells|runs`, with the parameters of config.py by name.
+"""The command line: `asap search|evaluate|theory|cells|runs`, with the parameters of config.py by name.
 
 Progress goes to standard error; the last line on standard output is the run's folder. Exit status: 2 and one line on
 standard error for bad input, 1 for a run that failed, 130 when interrupted.
@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 
 from .config import EvaluationParameters, SearchParameters, make, runs_root
 from .errors import UserError
+from .theory import Setting, exact_escape, exact_pair, make_setting, simulate
+from .theory_study import TABLES, record
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,6 +49,13 @@ def _command(argv: list[str]) -> int:
         sub = commands.add_parser(name, help=text, allow_abbrev=False, description=f"{text}; values not given come from the scale")
         for field in dataclasses.fields(kind):
             sub.add_argument(f"--{field.name.replace('_', '-')}", metavar=str(field.type), default=argparse.SUPPRESS)
+    theory = commands.add_parser("theory", help="Theorem 2: simulate Algorithm 1 on one mixed operation", allow_abbrev=False)
+    for field in dataclasses.fields(Setting):
+        theory.add_argument(f"--{field.name}", metavar=str(field.type), default=argparse.SUPPRESS)
+    theory.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    theory.add_argument("--exact", action="store_true", help="exact probabilities by dynamic programming up to the horizon")
+    theory.add_argument("--record", metavar="TABLE", default="", help=f"record a table of the chapter: {', '.join(TABLES)}, or all")
+    theory.add_argument("--runs-root", default="")
     cells = commands.add_parser("cells", help="the published cells and their sizes", allow_abbrev=False)
     cells.add_argument("--channels", type=int, default=36)
     cells.add_argument("--json", action="store_true", help="one JSON object: name → parameters, multiply_adds, source")
@@ -59,10 +68,12 @@ def _command(argv: list[str]) -> int:
     command = given.pop("command")
     if rest:
         name = rest[0].lstrip("-").split("=")[0].replace("-", "_")
+        if command == "theory" and rest[0].startswith("--"):
+            make_setting({name: ""})
         if command in kinds and rest[0].startswith("--"):
             make(kinds[command][0], {name: ""})  # names the valid ones
         raise UserError(f"unexpected argument {rest[0]!r}")
-    return {"search": _search, "evaluate": _evaluate, "cells": _cells, "runs": _runs}[command](given)
+    return {"search": _search, "evaluate": _evaluate, "theory": _theory, "cells": _cells, "runs": _runs}[command](given)
 
 
 def _search(given: dict[str, Any]) -> int:
@@ -88,6 +99,28 @@ def _run(call: Any, parameters: Any) -> int:
         print(f"asap: {error}", file=sys.stderr)
         return 1
     print(folder)
+    return 0
+
+
+def _theory(given: dict[str, Any]) -> int:
+    name, as_json, exact, root = (given.pop(key) for key in ("record", "json", "exact", "runs_root"))
+    if name:
+        for table in TABLES if name == "all" else [name]:
+            print(record(table, runs_root(root), lambda text: print(text, file=sys.stderr)))
+        return 0
+    setting = make_setting(given)
+    if exact:
+        found: dict[str, Any] = {
+            "escape": exact_escape(setting.schedule, setting.operations, setting.delta, setting.horizon, setting.shrink),
+            "escape_allowed": setting.delta / setting.operations,
+            "pair_best_pruned": exact_pair(setting.schedule, setting.delta, setting.horizon, setting.shrink)[0],
+            "pair_allowed": setting.delta,
+            "horizon": setting.horizon,
+        }
+    else:
+        found = simulate(setting, lambda left: print(f"\r{left} still running ", end="", file=sys.stderr)).to_dict()
+        print(file=sys.stderr)
+    print(json.dumps(found) if as_json else "\n".join(f"{key}: {value}" for key, value in found.items()))
     return 0
 
 

@@ -225,18 +225,26 @@ def make(kind: type[P], given: Mapping[str, Any]) -> P:
 
     Raises `ParameterError`, one line, for an unknown name (with the valid ones), an ill-typed value or a bad range.
     """
+    values = typed(kind, given)
+    scale = values.get("scale", "tiny")
+    if scale not in SCALE_NAMES:
+        raise ParameterError(f"scale must be one of {', '.join(SCALE_NAMES)}, not {scale!r}")
+    method = METHOD_DEFAULTS.get(values.get("method", "asap"), {}) if kind is SearchParameters else {}
+    return kind(**{**method, **SCALES["search" if kind is SearchParameters else "evaluation"][scale], **values})
+
+
+def typed(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values given for the fields of a dataclass, by name and of its types (from strings too).
+
+    Raises `ParameterError`, one line, for an unknown name (with the valid ones) or an ill-typed value.
+    """
     fields = {f.name: f for f in dataclasses.fields(kind)}
     for name in given:
         if name not in fields:
             close = difflib.get_close_matches(name, fields, 1)
             hint = f" (did you mean {close[0]}?)" if close else ""
             raise ParameterError(f"unknown parameter {name!r}{hint}; valid: {', '.join(fields)}")
-    values = {name: _convert(name, str(fields[name].type), value) for name, value in given.items()}
-    scale = values.get("scale", "tiny")
-    if scale not in SCALE_NAMES:
-        raise ParameterError(f"scale must be one of {', '.join(SCALE_NAMES)}, not {scale!r}")
-    method = METHOD_DEFAULTS.get(values.get("method", "asap"), {}) if kind is SearchParameters else {}
-    return kind(**{**method, **SCALES["search" if kind is SearchParameters else "evaluation"][scale], **values})
+    return {name: _convert(name, str(fields[name].type), value) for name, value in given.items()}
 
 
 def _convert(name: str, type_name: str, value: Any) -> Any:

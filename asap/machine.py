@@ -6,7 +6,6 @@ import ctypes
 import os
 import platform
 import resource
-import subprocess
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .config import ParameterError, checkout
+from .config import ParameterError
+from .records import git_commit
 
 
 def choose_device(name: str) -> torch.device:
@@ -122,20 +122,6 @@ def describe(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
     }
-
-
-def git_commit() -> str:
-    """The checkout's commit, with `+changes` where package files differ from it; `unknown` outside a checkout."""
-    try:
-
-        def git(*words: str) -> str:
-            return subprocess.run(
-                ["git", "-C", str(checkout()), *words], capture_output=True, text=True, check=True, timeout=20
-            ).stdout.strip()
-
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", "asap") else "")
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
 
 
 def _processor() -> str:

@@ -5,6 +5,7 @@
     architecture.parquet   a search: one row for each epoch, cell kind, edge and operation
     genotype.json          a search that finished: its cell
     test.json              an evaluation that finished: its test error
+    results.csv            a study of the theory: one row a simulation
     checkpoint.safetensors while it runs; deleted when it finishes, never committed
 
 A run's status is `running`, `finished` or `failed`; only a finished one is a result. run.json of a finished run holds
@@ -19,6 +20,7 @@ import io
 import json
 import os
 import re
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ from typing import IO, Any
 
 import pandas as pd
 
+from .config import checkout
 from .errors import UserError
 from .space import Genotype
 
@@ -71,6 +74,20 @@ def _digest(content: bytes) -> str:
 
 def _own_digest(info: Mapping[str, Any]) -> str:
     return _digest(_json({key: value for key, value in info.items() if key != "digest"}))
+
+
+def git_commit() -> str:
+    """The checkout's commit, with `+changes` where package files differ from it; `unknown` outside a checkout."""
+    try:
+
+        def git(*words: str) -> str:
+            return subprocess.run(
+                ["git", "-C", str(checkout()), *words], capture_output=True, text=True, check=True, timeout=20
+            ).stdout.strip()
+
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", "asap") else "")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
 
 
 class Recorder:
@@ -136,6 +153,10 @@ class Recorder:
     def test(self, result: Mapping[str, Any]) -> None:
         """Write test.json."""
         self._write("test.json", _json(dict(result)))
+
+    def results(self, frame: pd.DataFrame) -> None:
+        """Write results.csv, the table that a study of the theory leaves."""
+        self._write("results.csv", frame.to_csv(index=False).encode())
 
     def finish(self, outcome: Mapping[str, Any]) -> None:
         """Close the record: from now on the run counts as a result."""
@@ -229,6 +250,10 @@ class Run:
         """The cell that the search ended in."""
         return Genotype.from_dict(json.loads((self.folder / "genotype.json").read_bytes()))
 
+    def results(self) -> pd.DataFrame:
+        """results.csv of a study of the theory."""
+        return pd.read_csv(self.folder / "results.csv")
+
     def test(self) -> dict[str, Any]:
         """test.json of an evaluation."""
         return dict(json.loads((self.folder / "test.json").read_bytes()))
@@ -256,15 +281,3 @@ def find_runs(root: Path, kind: str = "", **parameters: Any) -> tuple[list[Run],
         if all(run.info["parameters"].get(key) == value for key, value in parameters.items()):
             runs.append(run)
     return runs, problems
-
-
-def table(runs: list[Run]) -> pd.DataFrame:
-    """One row a run: its name, kind, parameters, outcome and hardware, side by side."""
-    rows = []
-    for run in runs:
-        machine = run.info.get("machine", {})
-        rows.append(
-            {"run": run.name, "kind": run.info["kind"], **run.parameters, **run.outcome}
-            | {"data_variant": run.info["data"]["variant"], "device": machine.get("device"), "started": run.info["started"]}
-        )
-    return pd.DataFrame(rows)

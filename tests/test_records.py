@@ -4,7 +4,7 @@ import os
 import pandas as pd
 import pytest
 
-from asap.records import Recorder, RecordError, Run, find_runs, table, write_atomically
+from asap.records import Recorder, RecordError, Run, find_runs, write_atomically
 
 DATA = {"name": "digits", "variant": "digits"}
 
@@ -32,7 +32,7 @@ def test_find_runs_selects_and_leaves_out_what_did_not_finish(tmp_path):
     runs, problems = find_runs(tmp_path, "evaluation", seed=1)
     assert [run.name for run in runs] == ["study/a"] and not problems
     assert find_runs(tmp_path, "search") == ([], [])
-    assert list(table(find_runs(tmp_path)[0])["seed"]) == [1, 2]
+    assert [run.parameters["seed"] for run in find_runs(tmp_path)[0]] == [1, 2]
 
 
 @pytest.mark.parametrize("damage", ["truncate run.json", "change run.json", "change epochs.csv", "delete test.json"])
