@@ -87,7 +87,8 @@ def _final_temperature(runs: list[Run]) -> tuple[str, str]:
 
 def _shorter_epochs(runs: list[Run]) -> tuple[str, str]:
     shares = []
-    for run in runs:
+    undisturbed = [run for run in runs if run.info["machine"].get("clock", "wall") != "wall"]
+    for run in undisturbed or runs:
         seconds = run.epochs()["seconds_weights"] + run.epochs()["seconds_alpha"]
         shares.append(float(seconds.iloc[-1] / seconds.max()))
     return f"the last epoch takes {np.mean(shares):.0%} of the longest", _counted(sum(s < 0.67 for s in shares), len(shares))

@@ -401,20 +401,27 @@ def exact_pair(schedule: str, delta: float, horizon: int, shrink: float = 1.0, g
     return float(below[-1]), float(above[-1])
 
 
-def predicted_stop(schedule: str, gap: float, operations: int, delta: float) -> float:
-    """The α step at which 2·b_t falls to the gap (both in units of L): when the schedule lets the mean difference decide.
+def predicted_stop(schedule: str, gap: float, operations: int, delta: float, deviation: float = 1.0) -> float:
+    """The α step at which 2·b_t falls to the gap (in units of L): when the schedule lets the mean difference decide.
 
+    deviation: the standard deviation of a gradient in units of L, which only `bernstein` makes use of.
     Infinite for a gap that is not positive.
     """
     if gap <= 0:
         return math.inf
+
+    def wide(log_t: float) -> bool:
+        t = np.array([math.exp(log_t)])
+        if schedule == "bernstein":
+            width = bernstein_bound(t * deviation**2, delta / (2 * operations)) / t
+        else:
+            width = radius(schedule, t, operations, delta)
+        return 2 * float(width[0]) > gap
+
     low, high = 0.0, 1.0
-    while 2 * float(radius(schedule, np.array([math.exp(high)]), operations, delta)[0]) > gap:
+    while wide(high):
         high *= 1.5
     for _ in range(80):
         middle = (low + high) / 2
-        if 2 * float(radius(schedule, np.array([math.exp(middle)]), operations, delta)[0]) > gap:
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if wide(middle) else (low, middle)
     return math.exp(high)

@@ -45,7 +45,7 @@ def test_notebooks_have_no_magics_and_no_stored_outputs(path):
             assert not any(line.lstrip().startswith(("%", "!")) for line in cell["source"])
 
 
-@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.parent.name == "experiments"], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem in ("search", "evaluate")], ids=lambda p: p.stem)
 def test_an_experiment_s_parameters_cell_names_every_parameter(path):
     import dataclasses
 
@@ -58,6 +58,7 @@ def test_an_experiment_s_parameters_cell_names_every_parameter(path):
     assert names == {f.name for f in dataclasses.fields(kind)}
 
 
+THEORY = ["verdicts()", "reference_table()", "looseness()", "breaks()", "schedules()", "tighter()", "real_search()"]
 PAGES = ["figure2()", "figure3()", "cell_figure('normal')", "cell_figure('reduce')", "table1()", "claims()", "scales()"]
 WITHOUT_TORCH = """
 import sys
@@ -66,9 +67,11 @@ class NoTorch:
         if name.split(".")[0] in ("torch", "torchvision"):
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, NoTorch())
-from asap import pages
+from asap import pages, theory_pages
 for call in {pages!r}:
     eval("pages." + call)
+for call in {theory!r}:
+    eval("theory_pages." + call)
 """
 
 
@@ -76,7 +79,7 @@ for call in {pages!r}:
 def test_pages_need_no_torch(tmp_path, records):
     root = ROOT / "runs" if records == "committed" else tmp_path
     environment = {**os.environ, "ASAP_RUNS": str(root), "MPLBACKEND": "Agg"}
-    code = WITHOUT_TORCH.format(pages=PAGES)
+    code = WITHOUT_TORCH.format(pages=PAGES, theory=THEORY)
     subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, check=True, capture_output=True, text=True)
 
 
