@@ -139,6 +139,31 @@ def _hours(root: Path) -> Verdict:
     return Verdict(f"{hours:.2f} h on {runs[0].info['machine']['device']}", f"paper, n = {len(runs)}", HOLDS if hours <= 4.8 else FAILS)
 
 
+def _pac(root: Path) -> Verdict:
+    try:
+        frame = Run.open(root / "theory" / "reference").results()
+    except RecordError:
+        return _missing("the simulations of Theorem 2")
+    literal, mended = frame[frame["schedule"] == "literal"], frame[frame["schedule"] == "theorem2"]
+    as_printed, safe = int(literal["failures"].sum()), bool((mended["high"] <= mended["delta"]).all())
+    ours = (
+        f"as printed, {as_printed:,} of {literal['repetitions'].sum():,} runs prune the best; "
+        f"with the missing condition, {mended['failures'].sum():,} of {mended['repetitions'].sum():,}"
+    )
+    return Verdict(ours, "simulated", FAILS if not safe else DIRECTION if as_printed else HOLDS)
+
+
+def _slow(root: Path) -> Verdict:
+    try:
+        frame = Run.open(root / "theory" / "schedules").results()
+    except RecordError:
+        return _missing("the simulations of the schedules")
+    at = frame[frame["gap"] == 0.05].set_index("name")["ended"]
+    theorem, used = float(at["Theorem 2"]), float(at["exponential, T₀ = 1.3"])
+    ours = f"at a gap of 0.05 steps, {used:.0%} of searches end within 50 epochs, {theorem:.0%} by Theorem 2's schedule"
+    return Verdict(ours, "simulated", HOLDS if theorem < used else FAILS)
+
+
 CLAIMS = (
     Claim(
         "The search converges to a single network without a hard cut.",
@@ -152,6 +177,14 @@ CLAIMS = (
     Claim("Connections are removed smoothly.", "4.1, Figure 3", "no cliff", "results/figure3", _of_searches(_smooth)),
     Claim("Pruning shortens the epochs.", "4.1, Figure 3", "a falling curve", "results/figure3", _of_searches(_shorter_epochs)),
     Claim("ASAP's entropy decreases to zero.", "4.5, Figure 7", "0 at the end", "results/figure2", _of_searches(_entropy_falls)),
+    Claim(
+        "With the right schedule Algorithm 1 keeps the best operation with probability 1 − δ.",
+        "3.2, Theorem 2",
+        "at most δ",
+        "theory",
+        _pac,
+    ),
+    Claim("That schedule is rather slow; the exponential one is faster.", "3.2", "in words", "theory", _slow),
     Claim("ASAP-Small has 2.5 M parameters.", "Table 1", "2.5 M", "results/table1", _size(36, 2.5)),
     Claim("ASAP-Medium has 3.7 M parameters.", "Table 1", "3.7 M", "results/table1", _size(44, 3.7)),
     Claim("ASAP-Large has 6.0 M parameters.", "Table 1", "6.0 M", "results/table1", _size(50, 6.0)),

@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 
 from .config import EvaluationParameters, SearchParameters, make, runs_root
 from .errors import UserError
-from .theory import Setting, exact_escape, exact_pair, make_setting, simulate
+from .simulation import Setting, make_setting, simulate
+from .theory import exact_escape, exact_pair
 from .theory_study import TABLES, record
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from .config import Common, ParameterError, make
-from .theory import Setting, make_setting
+from .simulation import Setting, make_setting
 
 P = TypeVar("P", bound=Common)
 

@@ -18,17 +18,8 @@ from scipy.special import logsumexp
 from scipy.stats import binom
 
 from .records import Recorder, git_commit
-from .theory import (
-    Practical,
-    Setting,
-    TheoryError,
-    beta,
-    crossing,
-    exact_escape,
-    exact_pair,
-    simulate,
-    simulate_practical,
-)
+from .simulation import Practical, Setting, simulate, simulate_practical
+from .theory import TheoryError, beta, crossing, exact_escape, exact_pair
 
 TIGHTER = ("theorem2", "stitched", "mixture", "pairwise", "bernstein")
 

@@ -13,22 +13,18 @@ from asap import cli
 from asap.errors import UserError
 from asap.notebook import settings
 from asap.records import Run
+from asap.simulation import Practical, Setting, clopper_pearson, simulate, simulate_practical
 from asap.theory import (
-    Practical,
-    Setting,
     TheoryError,
     bernstein_bound,
     beta,
     check_nu,
-    clopper_pearson,
     crossing,
     exact_escape,
     exact_pair,
     predicted_stop,
     radius,
     rho,
-    simulate,
-    simulate_practical,
 )
 from asap.theory_study import TABLES, record
 
