@@ -127,7 +127,7 @@ def _draw_mixture(axes: Axes, frame: pd.DataFrame, title: str) -> None:
 def annealing_and_pruning(epochs: pd.DataFrame, architecture: pd.DataFrame, kind: str = "normal") -> Figure:
     """Figure 2: the temperature, Φ on one edge and the cell at four epochs of a recorded search."""
     style()
-    figure = plt.figure(figsize=(12, 7.4), layout="constrained")
+    figure = plt.figure(figsize=(9.6, 6.6), layout="constrained")
     grid = figure.add_gridspec(2, 3, width_ratios=[1.1, 1, 1])
     top = figure.add_subplot(grid[0, 0])
     bottom = figure.add_subplot(grid[1, 0], sharex=top)
@@ -151,7 +151,7 @@ def annealing_and_pruning(epochs: pd.DataFrame, architecture: pd.DataFrame, kind
     bottom.set_xlabel("epoch")
     source, target = one[["source", "target"]].iloc[0]
     bottom.set_ylabel(rf"$\Phi$ on edge {_node_name(source)} → {_node_name(target)}")
-    figure.legend(*bottom.get_legend_handles_labels(), fontsize=9, frameon=False, loc="outside lower center", ncols=8)
+    figure.legend(*bottom.get_legend_handles_labels(), fontsize=9, frameon=False, loc="outside lower center", ncols=4)
     total = len(cell[cell["epoch"] == 1])
     counts = cell.groupby("epoch")["alive"].sum().to_numpy()  # at epochs 1, 2, …
     shown = [1, *(int(np.abs(counts - total * share).argmin()) + 1 for share in (2 / 3, 1 / 3)), len(counts)]

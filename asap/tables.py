@@ -85,7 +85,7 @@ def plus_minus(mean: float, deviation: float | None, digits: int = 2) -> str:
     """`2.76 ± 0.06`, `2.76`, or a dash where there is no number."""
     if mean is None or np.isnan(mean):
         return "–"
-    spread = "" if deviation is None or np.isnan(deviation) else f" ± {deviation:.{digits}f}"
+    spread = "" if deviation is None or np.isnan(deviation) else f"\u00a0±\u00a0{deviation:.{digits}f}"  # does not break
     return f"{mean:.{digits}f}{spread}"
 
 

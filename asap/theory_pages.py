@@ -49,6 +49,7 @@ def verdicts() -> None:
         return
     statements, exact, reference, breaks = (value[0] for value in found.values() if value is not None)
     value = statements.set_index("statement")["value"]
+    cases = int(statements["cases"].iloc[-1])
     plain = exact[(exact["schedule"] == "theorem2") & (exact["shrink"] == 1.0)].set_index("quantity")
     honest = reference[reference["schedule"] == "theorem2"]
     literal = reference[reference["schedule"] == "literal"].iloc[0]
@@ -61,13 +62,13 @@ def verdicts() -> None:
          HOLDS if value["Corollary 4"] <= 1 else FAILS],
         ["Theorem 3", f"dynamic program, t ≤ {escape['horizon']:,}", f"fails with {escape['probability']:.3g}, allowed {escape['allowed']:.3g}",
          HOLDS if escape["probability"] <= escape["allowed"] else FAILS],
-        ["Claim 1, pruned ⇒ (10)", "random α", f"{value['Claim 1: pruned ⇒ (10)']:.0f} counterexamples",
+        ["Claim 1, pruned ⇒ (10)", f"{cases:,} random α", f"{value['Claim 1: pruned ⇒ (10)']:.0f} counterexamples",
          HOLDS if value["Claim 1: pruned ⇒ (10)"] == 0 else FAILS],
-        ["Claim 1, (10) ⇒ pruned", "random α", f"{value['Claim 1: (10) ⇒ pruned']:,.0f} counterexamples",
+        ["Claim 1, (10) ⇒ pruned", f"{cases:,} random α", f"{value['Claim 1: (10) ⇒ pruned']:,.0f} counterexamples",
          HOLDS if value["Claim 1: (10) ⇒ pruned"] == 0 else FAILS],
         ["Theorem 2 as printed (ν ≡ 1 is allowed)", "simulation", f"{literal['failures']:.0f} of {literal['repetitions']:.0f} runs prune the best at t = 1",
          HOLDS if literal["failures"] == 0 else FAILS],
-        ["Theorem 2 with Nν_t < e^t: P(best pruned) ≤ δ", "simulation and dynamic program",
+        ["Theorem 2 with $N\\nu_t < e^t$: P(best pruned) ≤ δ", "simulation and dynamic program",
          f"{honest['failures'].sum():.0f} of {honest['repetitions'].sum():,.0f} runs; exactly {plain.loc['pair phi', 'probability']:.2g} for two opposite operations",
          HOLDS if (honest["high"] <= honest["delta"]).all() else FAILS],
         ["Theorem 2: ends in finite time, for a unique best", "simulation", f"{honest['finished'].sum():,.0f} of {honest['repetitions'].sum():,.0f} runs ended",
@@ -104,14 +105,14 @@ def looseness() -> None:
     if not by_time or not exact:
         return
     style()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     frame = by_time[0]
     left.loglog(frame["t"], frame["union_bound"], "--", color="0.3", label="what the proof adds up, Σ 6δ/(π²Nt²)")
     left.loglog(frame["t"], frame["exact"].where(frame["exact"] > 0), lw=2, label="exact probability")
     left.axhline(0.1 / 7, color="C3", lw=1, label="allowed, δ/N")
     left.set_xlabel("t, α steps")
     left.set_ylabel("P(some α has left its band by t)")
-    left.legend(fontsize=8, frameon=False)
+    left.legend(fontsize=9, frameon=False)
     control = exact[0][exact[0]["schedule"] == "theorem2"]
     for quantity, label in (("pair phi", "rule Φ < θ"), ("pair claim", "condition (10)")):
         part = control[control["quantity"] == quantity].sort_values("shrink")
@@ -119,7 +120,7 @@ def looseness() -> None:
     right.axhline(0.1, color="C3", lw=1, label="allowed, δ")
     right.set_xlabel("c, the factor on β")
     right.set_ylabel("P(best pruned), exact")
-    right.legend(fontsize=8, frameon=False)
+    right.legend(fontsize=9, frameon=False)
     last = frame.iloc[-1]
     broken = control[(control["quantity"] == "pair claim") & (control["probability"] > control["allowed"])]["shrink"]
     text = (
@@ -130,7 +131,7 @@ def looseness() -> None:
     show(
         figure,
         f"**Looseness and the negative control.** Left: N = 7, δ = 0.1, mean-zero ±1 gradients: the exact probability is {last['exact']:.3g}, "
-        f"{0.1 / 7 / last['exact']:,.0f} times below what is allowed. Right: β_t multiplied by c < 1, N = 2, δ = 0.1; {text}. "
+        f"{0.1 / 7 / last['exact']:,.0f} times below what is allowed. Right: β multiplied by c < 1, N = 2, δ = 0.1; {text}. "
         f"{source(by_time[1])} {source(exact[1])}",
     )
 
@@ -142,8 +143,8 @@ def breaks() -> None:
         return
     frame, run = found
     style()
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.9), sharey=True, layout="constrained")
-    cases = (("signs held", "hold", "α steps that a gradient's sign is held"), ("the best changes", "switch", "α step at which the best changes"),
+    figure, axes = plt.subplots(1, 3, figsize=(9, 3.6), sharey=True, layout="constrained")
+    cases = (("signs held", "hold", "steps a sign is held"), ("the best changes", "switch", "step at which the best changes"),
              ("L underestimated", "shrink", "assumed L over true L"))  # fmt: skip
     for ax, (case, column, label) in zip(axes, cases, strict=True):
         part = frame[frame["case"] == case].sort_values(column)
@@ -175,7 +176,7 @@ def schedules() -> None:
         return
     frame, run = found
     style()
-    figure, axes = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(9, 4.2), layout="constrained")
     for i, (name, part) in enumerate(frame.groupby("name", sort=False)):
         look = {"marker": "osv^D*X"[i], "ms": 5, "label": str(name)}
         for ax, column in zip(axes, ("best_pruned", "ended", "last_epoch"), strict=True):
@@ -185,7 +186,7 @@ def schedules() -> None:
         ax.set_xticks([0, 0.01, 0.1], ["0", "0.01", "0.1"])
         ax.set_xlabel("gap, in steps of α")
         ax.set_ylabel(label)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=10)
     show(
         figure,
         "**Schedules at the paper's budget.** 50 epochs of 260 α steps of ±10⁻³, N = 7, θ = 0.4/7 (but Theorem 2's own), grace while T ≥ 1, "
@@ -200,7 +201,7 @@ def tighter() -> None:
         return
     frame, run = found
     style()
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     speedups = []
     for ax, case in zip(axes, ("full noise", "small noise"), strict=True):
         part = frame[frame["case"] == case]
@@ -215,7 +216,7 @@ def tighter() -> None:
             ratio = (wide["theorem2"] / wide[schedule]).dropna()
             speedups.append((case, schedule, float(ratio.min()), float(ratio.max())))
     axes[0].set_ylabel("median stop, α steps")
-    axes[0].legend(fontsize=8, frameon=False)
+    axes[0].legend(fontsize=9, frameon=False)
     show(figure, f"**Tighter schedules, the same guarantee.** N = 7, δ = 0.1, median over the runs that ended. {source(run)}")
     worst = frame[frame["case"] == "worst case"].set_index("schedule")
     exact = table("exact")
@@ -286,10 +287,10 @@ def real_search() -> None:
     for s, name in NAMES.items():
         axes.semilogx(np.sort(stops[s]) / STEPS_AN_EPOCH, share, drawstyle="steps-post", label=name)
     axes.axvline(50, color="0.3", ls="--", lw=1)
-    axes.text(50, 1.02, "50 epochs", ha="center", fontsize=9, color="0.3")
+    axes.annotate("50 epochs", (50, 1.0), xytext=(4, 2), textcoords="offset points", fontsize=9, color="0.3")
     axes.set_xlabel("predicted epochs until decided (260 α steps each)")
     axes.set_ylabel("share of the mixed operations")
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=9, frameon=False)
     show(
         figure,
         "**From a real search.** For each of the mixed operations of the recorded search: the step at which each schedule would let the "

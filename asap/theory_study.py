@@ -188,9 +188,9 @@ def _claim_rows() -> Rows:
         log_phi = alpha / (2 * b) - logsumexp(alpha / (2 * b), axis=1, keepdims=True)
         pruned, gap = log_phi < -np.log(n) - t, -alpha
         condition = gap > 2 * t * b
-        forward += int((pruned & ~condition).sum())
-        converse += int((condition & ~pruned).sum())
-        sufficient += int(((gap > 2 * t * b + 2 * b * np.log(n)) & ~pruned).sum())
+        forward += int((pruned & ~condition).any(1).sum())
+        converse += int((condition & ~pruned).any(1).sum())
+        sufficient += int(((gap > 2 * t * b + 2 * b * np.log(n)) & ~pruned).any(1).sum())
     found = {"pruned ⇒ (10)": forward, "(10) ⇒ pruned": converse, "gap > 2tβ + T log N ⇒ pruned": sufficient}
     return [{"statement": f"Claim 1: {k}", "measure": "counterexamples", "value": v, "cases": cases} for k, v in found.items()]
 
