@@ -45,6 +45,7 @@ class Common:
     gradient_clip: float = 5.0  # the norm
     precision: str = "float32"  # or bf16: autocast, changes the numbers
     compile: bool = False  # torch.compile, changes the numbers by rounding
+    graphs: bool = False  # replay the steps as CUDA graphs; without effect on a CPU
     device: str = _machine("auto")  # auto, cpu, cuda, cuda:1, …
     threads: int = _machine(0)  # CPU threads; 0 leaves torch's choice
     data_root: str = _machine("")  # default: $ASAP_DATA, else data/
@@ -54,6 +55,11 @@ class Common:
     def identity(self) -> dict[str, Any]:
         """The parameters that make the experiment, without those of the machine."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if not f.metadata.get("machine")}
+
+    def matches(self, recorded: Mapping[str, Any]) -> bool:
+        """Whether a record is of these parameters. One that it is too old to know counts as at its default."""
+        known = {f.name: f.default for f in dataclasses.fields(self) if f.name in self.identity()}
+        return {**known, **recorded} == self.identity()
 
     def _check(self, conditions: Mapping[str, bool]) -> None:
         for message, good in conditions.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from tqdm.auto import tqdm
 from . import annealing, data, machine
 from .checkpoint import CheckpointError, load_optimizer, optimizer_tensors, read_tensors, write_tensors
 from .config import EvaluationParameters, ParameterError, runs_root
+from .graphs import graphed, reset
 from .network import DerivedNetwork, Size
 from .records import Recorder, Run
 from .runs import GLOBAL, INIT, SPLIT, TRAIN_ORDER, check_finite, measure, prepare, recording
@@ -70,10 +70,14 @@ class _Evaluation:
         self.network = DerivedNetwork(genotype, **shape, auxiliary=p.auxiliary_weight > 0)
         self.network.to(device).to(memory_format=torch.channels_last)
         self.names: dict[Tensor, str] = {parameter: name for name, parameter in self.network.named_parameters()}
+        if p.graphs and p.rate_schedule == "one_cycle":
+            raise ParameterError("graphs need a rate that is constant within an epoch: rate_schedule power_cosine or cosine")
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), p.learning_rate, p.momentum, weight_decay=p.weight_decay, nesterov=p.nesterov
         )
         self.forward = torch.compile(self.network) if p.compile else self.network
+        self.drop = 0.0  # drop-path probability of the epoch
+        self.step = graphed(self._step, device, p.graphs)
         self.epoch = 0  # whole epochs done
         self.rows: list[dict[str, Any]] = []
         if recorder.checkpoint.is_file():
@@ -102,7 +106,8 @@ class _Evaluation:
     def run_epoch(self, bar: Any) -> dict[str, Any]:
         p, epoch = self.p, self.epoch + 1
         machine.seed_everything(p.seed, epoch, GLOBAL)
-        drop = p.drop_path * self.epoch / p.epochs
+        self.drop = p.drop_path * self.epoch / p.epochs
+        reset(self.step)  # rate and drop-path are constants of a graph
         began = time.perf_counter()
         clock = machine.Stopwatch(self.device)
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -112,7 +117,7 @@ class _Evaluation:
             clock.start()
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate(self.epoch * len(self.train) + i)
-            loss, hits = self.step(batch, drop)
+            loss, hits = self.step(*batch)
             loss_sum += loss
             correct += hits
             clock.stop()
@@ -120,7 +125,7 @@ class _Evaluation:
         row = {
             "epoch": epoch,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "drop_path": drop,
+            "drop_path": self.drop,
             "train_loss": float(loss_sum) / len(self.train),
             "train_accuracy": int(correct) / (len(self.train) * p.batch),
             "images": len(self.train) * p.batch,
@@ -132,12 +137,12 @@ class _Evaluation:
         self.epoch = epoch
         return row
 
-    def step(self, batch: tuple[Tensor, Tensor], drop: float) -> tuple[Tensor, Tensor]:
+    def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One SGD step. Returns the loss (of the main head) and the number classified rightly."""
-        p, (images, labels) = self.p, batch
+        p = self.p
         self.optimizer.zero_grad(set_to_none=True)
         with machine.autocast(self.device, p.precision):
-            logits, extra = self.forward(images, drop)
+            logits, extra = self.forward(images, self.drop)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=p.label_smoothing)
         total = loss
         if extra is not None:
@@ -162,7 +167,7 @@ class _Evaluation:
         """Go back to the last whole checkpoint."""
         path = self.recorder.checkpoint
         tensors, state = read_tensors(path)
-        if state.get("identity") != json.loads(json.dumps(self.p.identity())):
+        if not self.p.matches(state.get("identity", {})):
             raise CheckpointError(f"{path} belongs to an evaluation of other parameters")
         try:
             self.network.load_state_dict({k.removeprefix("network/"): v for k, v in tensors.items() if k.startswith("network/")})

@@ -22,7 +22,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,21 +93,31 @@ def git_commit() -> str:
 class Recorder:
     """The writing side of one run's folder. Holds a lock on it, so that no second process writes there."""
 
-    def __init__(self, folder: Path, kind: str, identity: Mapping[str, Any], **described: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        kind: str,
+        identity: Mapping[str, Any],
+        matches: Callable[[Mapping[str, Any]], bool] | None = None,
+        **described: Any,
+    ) -> None:
         """Open a new run, or go on with an unfinished one of the same identity.
 
+        matches: whether recorded parameters are those of this run; by default, whether they are equal.
         Raises `RecordError` where the folder holds a run of other parameters or data, or is in use.
         """
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._lock: IO[str] = open(folder / ".lock", "w")  # noqa: SIM115
         try:
-            self._open(kind, identity, described)
+            self._open(kind, identity, matches or dict(identity).__eq__, described)
         except BaseException:
             self._lock.close()
             raise
 
-    def _open(self, kind: str, identity: Mapping[str, Any], described: dict[str, Any]) -> None:
+    def _open(
+        self, kind: str, identity: Mapping[str, Any], matches: Callable[[Mapping[str, Any]], bool], described: dict[str, Any]
+    ) -> None:
         folder = self.folder
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,9 +125,11 @@ class Recorder:
             raise RecordError(f"{folder} is in use by another process") from None
         if (folder / "run.json").is_file():
             self.info = read_info(folder)
-            for key, value in (("kind", kind), ("parameters", dict(identity)), ("data", described.get("data"))):
+            for key, value in (("kind", kind), ("data", described.get("data"))):
                 if self.info.get(key) != json.loads(json.dumps(value)):
                     raise RecordError(f"{folder} holds a run of other {key}: {_difference(self.info.get(key), value)}")
+            if not matches(self.info.get("parameters", {})):
+                raise RecordError(f"{folder} holds a run of other parameters: {_difference(self.info.get('parameters'), identity)}")
         else:
             self.info = {"format": 1, "kind": kind, "study": folder.parent.name, "name": folder.name, "parameters": dict(identity)}
         if self.info.get("status") != "finished":

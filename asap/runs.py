@@ -63,7 +63,7 @@ def recording(
 ) -> Iterator[Recorder]:
     """The record of a run, locked; a failure inside is said in it."""
     folder: Path = runs_root(p.runs_root) / p.study / run_name(p)
-    recorder = Recorder(folder, kind, p.identity(), data=images.describe(), machine=machine.describe(device), **described)
+    recorder = Recorder(folder, kind, p.identity(), p.matches, data=images.describe(), machine=machine.describe(device), **described)
     try:
         if recorder.finished:
             print(f"{folder} is finished already; nothing was done", file=sys.stderr)

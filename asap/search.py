@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from . import annealing, data, machine
+from . import annealing, data, graphs, machine
 from .checkpoint import CheckpointError, load_optimizer, optimizer_tensors, read_tensors, write_tensors
 from .config import SearchParameters
+from .graphs import graphed
 from .methods import make_method
 from .methods.base import Batch, Masks, Mixture, Step
 from .records import Recorder
@@ -57,6 +57,8 @@ class _Search:
         self.names: dict[Tensor, str] = {parameter: name for name, parameter in self.network.named_parameters()}
         self.optimizer = torch.optim.SGD(self.network.parameters(), p.learning_rate, p.momentum, weight_decay=p.weight_decay)
         self.forward = torch.compile(self.network) if p.compile else self.network
+        self.weight_step = graphed(self._weight_step, device, p.graphs)
+        self.alpha_step = graphed(self._alpha_step, device, p.graphs and self.method.graphable)
         self.epoch = 0  # whole epochs done
         self.rows: list[dict[str, Any]] = []
         self.history: list[dict[str, dict[str, np.ndarray]]] = []
@@ -87,6 +89,7 @@ class _Search:
         rate = annealing.cosine(epoch - 1, p.epochs, p.learning_rate, p.learning_rate_min)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        graphs.reset(self.weight_step, self.alpha_step)  # rate and temperature are constants of a graph
         began = time.perf_counter()
         weights_clock, alpha_clock, measure_clock = (machine.Stopwatch(self.device) for _ in range(3))
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -95,13 +98,13 @@ class _Search:
         self.network.train()
         for batch in self.train.epoch(machine.random_stream(p.seed, epoch, TRAIN_ORDER)):
             weights_clock.start()
-            loss, hits = self.weight_step(batch)
+            loss, hits = self.weight_step(*batch)
             loss_sum += loss
             correct += hits
             weights_clock.stop()
             if self.method.learns():
                 alpha_clock.start()
-                self.method.update(Step(self.network, self.optimizer, self.loss, batch, next(validation)))
+                self.alpha_step(*batch, *next(validation))
                 self.prune(self.method.to_prune(epoch_ends=False))
                 alpha_clock.stop()
             bar.update()
@@ -143,15 +146,20 @@ class _Search:
     def loss(self, batch: Batch, mixture: Mixture) -> Tensor:
         return F.cross_entropy(self.logits(batch[0], mixture), batch[1])
 
-    def weight_step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _weight_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One SGD step of w on a training batch, Φ held fixed. Returns the loss and the number classified rightly."""
         self.optimizer.zero_grad(set_to_none=True)
-        logits = self.logits(batch[0], self.method.mixture().detached())
-        loss = F.cross_entropy(logits, batch[1])
+        logits = self.logits(images, self.method.mixture().detached())
+        loss = F.cross_entropy(logits, labels)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.p.gradient_clip)
         self.optimizer.step()
-        return loss.detach(), (logits.detach().argmax(1) == batch[1]).sum()
+        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    def _alpha_step(self, images: Tensor, labels: Tensor, held_out: Tensor, held_labels: Tensor) -> tuple[Tensor, ...]:
+        """One update of α: the training batch that w has just seen, and one of the validation half."""
+        self.method.update(Step(self.network, self.optimizer, self.loss, (images, labels), (held_out, held_labels)))
+        return ()
 
     def prune(self, masks: Masks | None) -> None:
         """Delete operations from the network, and their weights' momentum from the optimizer."""
@@ -164,6 +172,7 @@ class _Search:
                     self.optimizer.state.pop(parameter, None)
             group["params"] = [parameter for parameter in group["params"] if id(parameter) not in gone]
         self.method.pruned(masks)
+        graphs.reset(self.weight_step, self.alpha_step)
 
     def drop(self, masks: Masks) -> list[torch.nn.Parameter]:
         gone = self.network.prune(masks)
@@ -219,7 +228,7 @@ class _Search:
         """Go back to the last whole checkpoint."""
         path = self.recorder.checkpoint
         tensors, state = read_tensors(path)
-        if state.get("identity") != json.loads(json.dumps(self.p.identity())):
+        if not self.p.matches(state.get("identity", {})):
             raise CheckpointError(f"{path} belongs to a search of other parameters")
         groups: dict[str, dict[str, Tensor]] = {}
         for name, value in tensors.items():

@@ -182,6 +182,18 @@ def test_other_parameters_do_not_go_on_with_a_run(tmp_path, monkeypatch, quick_s
         quick_search()
 
 
+def test_a_record_older_than_a_parameter_counts_as_at_its_default(tmp_path, monkeypatch, quick_search):
+    interrupted(monkeypatch, quick_search)
+    path = next(tmp_path.glob("runs/*/*/run.json"))
+    info = json.loads(path.read_text())
+    for name in ("graphs", "edge_rule"):
+        info["parameters"].pop(name)
+    path.write_text(json.dumps(info))
+    assert Run.open(quick_search()).outcome["epochs"] == 5
+    info["parameters"]["momentum"] = 0.5
+    assert not make(SearchParameters, QUICK_SEARCH).matches(info["parameters"])
+
+
 def test_a_loss_that_is_not_finite_fails_the_run(quick_search):
     with pytest.raises(RunFailed, match="not finite"):
         quick_search(learning_rate=1e30, learning_rate_min=1e30, gradient_clip=1e30)

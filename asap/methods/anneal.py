@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import torch
 
 from ..annealing import threshold
 from ..space import CELL_KINDS
@@ -19,13 +19,14 @@ class Anneal(Differentiable):
         p = self.parameters
         if not self.learns() or (p.prune_every == "epoch" and not epoch_ends):
             return None
-        masks: Masks = {}
+        below = {}
         for kind in CELL_KINDS:
             phi, alive = self.phi(kind).detach(), self.alive[kind]
             operations = alive.sum(1, keepdim=True) if p.threshold_operations == "left" else len(self.operations)
-            below = (phi < p.threshold / operations) & alive
-            masks[kind] = np.asarray(below.cpu().numpy())
-        return masks if any(mask.any() for mask in masks.values()) else None
+            below[kind] = (phi < p.threshold / operations) & alive
+        if not torch.stack(list(below.values())).any():  # the one look at the device that a step needs
+            return None
+        return {kind: mask.cpu().numpy() for kind, mask in below.items()}
 
     def status(self) -> dict[str, float]:
         return super().status() | {"threshold": threshold(self.parameters.threshold, len(self.operations))}

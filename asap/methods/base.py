@@ -50,6 +50,7 @@ class Method(Protocol):
     """A search method. Its candidates are `operations`; E edges, O operations."""
 
     operations: tuple[str, ...]
+    graphable: bool  # whether `update` is the same sequence of device operations each time, without a look at a value
 
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None: ...
 
@@ -101,6 +102,7 @@ class Differentiable:
     """α on every edge, learned by Adam from the first-order gradient of the validation loss; mixed by Φ(α; T), Eq. 3."""
 
     operations: tuple[str, ...] = ASAP_OPERATIONS
+    graphable = True
 
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
         self.parameters = p = parameters
@@ -113,6 +115,7 @@ class Differentiable:
             lr=p.alpha_learning_rate * p.alpha_rate_factor,
             betas=(0.5, 0.999),  # 6.2.1
             weight_decay=p.alpha_weight_decay,
+            capturable=device.type == "cuda",  # its step count on the device, for CUDA graphs
         )
         # Φ of the surviving operation when its edge was last pruned; nan before
         self.score = {kind: torch.full(shape[:1], float("nan"), device=device) for kind in CELL_KINDS}
@@ -216,7 +219,8 @@ class Differentiable:
             prefix = f"adam.{kind}."
             state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
             if state:
-                self.optimizer.state[self.alpha[kind]] = {k: v.clone() if k == "step" else v.to(device).clone() for k, v in state.items()}
+                where = {"step": device if device.type == "cuda" else torch.device("cpu")}
+                self.optimizer.state[self.alpha[kind]] = {k: v.to(where.get(k, device)).clone() for k, v in state.items()}
 
 
 class GradientStatistics:
@@ -233,7 +237,8 @@ class GradientStatistics:
         def zero() -> Tensor:
             return torch.zeros(self.shape, dtype=torch.float64, device=self.device)
 
-        self.count, self.total, self.squares, self.lagged, self.largest, self.last = 0, zero(), zero(), zero(), zero(), zero()
+        self.count = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.total, self.squares, self.lagged, self.largest, self.last = zero(), zero(), zero(), zero(), zero()
 
     def add(self, gradient: Tensor) -> None:
         g = gradient.detach().double()
@@ -241,8 +246,8 @@ class GradientStatistics:
         self.total += g
         self.squares += g * g
         self.lagged += g * self.last
-        self.largest = torch.maximum(self.largest, g.abs())
-        self.last = g
+        torch.maximum(self.largest, g.abs(), out=self.largest)
+        self.last.copy_(g)
 
     def summary(self) -> dict[str, Tensor]:
         if not self.count:
@@ -252,5 +257,6 @@ class GradientStatistics:
             }
         mean = self.total / self.count
         variance = (self.squares / self.count - mean * mean).clamp_min(0)
-        lagged = self.lagged / max(self.count - 1, 1) - mean * mean
-        return {"mean": mean, "deviation": variance.sqrt(), "largest": self.largest, "autocorrelation": lagged / variance}
+        lagged = self.lagged / (self.count - 1).clamp_min(1) - mean * mean
+        largest = self.largest + 0 * mean
+        return {"mean": mean, "deviation": variance.sqrt(), "largest": largest, "autocorrelation": lagged / variance}
