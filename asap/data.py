@@ -254,7 +254,8 @@ class Batches:
         if pad:
             images = torch.nn.functional.pad(images, (0, 0, pad, pad, pad, pad))
         self.images, self.labels = images.contiguous().to(device), split.labels.to(device)
-        self.mean, self.deviation = (mean * 255).to(device), (deviation * 255).to(device)
+        # a row of an image at a time, since the CPU's loops are fast only along a long last dimension
+        self.mean, self.deviation = ((255 * x).repeat(self.size).to(device) for x in (mean, deviation))
         self.device = device
 
     def __len__(self) -> int:
@@ -280,6 +281,7 @@ class Batches:
     def make(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """One augmented batch of the images at `indices` (B,)."""
         count, side = len(indices), torch.arange(self.size)
+        padded, channels = self.size + 2 * self.pad, self.images.shape[3]
         if self.pad:
             # random numbers are drawn on the CPU, so that every device sees the same augmentation
             rows = torch.randint(2 * self.pad + 1, (count, 1), generator=generator) + side
@@ -287,8 +289,10 @@ class Batches:
             if self.flip:
                 flipped = torch.rand(count, generator=generator) < 0.5
                 columns = torch.where(flipped[:, None], columns.flip(1), columns)
-            rows, columns, indices = rows.to(self.device), columns.to(self.device), indices.to(self.device)
-            pixels = self.images[indices[:, None, None], rows[:, :, None], columns[:, None, :]]
+            rows = (indices[:, None] * padded + rows) * padded  # where each row begins among all pixels
+            pixel = (rows[:, :, None] + columns[:, None, :]).to(self.device)  # (B, H, W)
+            pixels = self.images.view(-1, channels).index_select(0, pixel.view(-1)).view(count, self.size, self.size, channels)
+            indices = indices.to(self.device)
         else:
             indices = indices.to(self.device)
             pixels = self.images[indices]
@@ -302,15 +306,15 @@ class Batches:
         return images, self.labels[indices]
 
     def _normalise(self, pixels: Tensor) -> Tensor:
-        return pixels.to(torch.float32).sub_(self.mean).div_(self.deviation).permute(0, 3, 1, 2)  # NHWC memory: channels_last
+        rows = pixels.reshape(len(pixels), self.size, -1).to(torch.float32).sub_(self.mean).div_(self.deviation)
+        return rows.view(len(pixels), self.size, self.size, -1).permute(0, 3, 1, 2)  # NHWC memory: channels_last
 
     def _cut_out(self, images: Tensor, generator: torch.Generator) -> None:
         """Zero a square around a uniformly drawn pixel of each image, clipped at the border (DeVries and Taylor)."""
         side = torch.arange(self.size)
         inside = []
-        for _ in range(2):
-            centre = torch.randint(self.size, (len(images), 1), generator=generator)
-            first = centre - self.cutout // 2
-            inside.append((side >= first) & (side < first + self.cutout))
-        mask = (inside[0][:, :, None] & inside[1][:, None, :]).to(self.device)
-        images.permute(0, 2, 3, 1)[mask] = 0.0
+        for places in (side, side.repeat_interleave(images.shape[1])):
+            first = torch.randint(self.size, (len(images), 1), generator=generator) - self.cutout // 2
+            inside.append(((places >= first) & (places < first + self.cutout)).to(torch.float32))
+        keep = (1 - inside[0][:, :, None] * inside[1][:, None, :]).to(self.device)  # (B, H, W·C)
+        images.permute(0, 2, 3, 1).view(keep.shape).mul_(keep)
