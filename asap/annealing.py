@@ -40,6 +40,13 @@ def threshold(scale: float, operations: int) -> float:
     return scale / operations
 
 
+def pruned_share(epoch: float, start: float, end: float, power: float, final: float) -> float:
+    """s_t of Eq. 13 with s_i = 0: the share of operations pruned by an epoch, 0 until `start` and `final` from `end` on."""
+    if epoch <= start:
+        return 0.0
+    return final - final * (1 - min((epoch - start) / (end - start), 1.0)) ** power
+
+
 def normalised_entropy(phi: np.ndarray, operations: int) -> np.ndarray:
     """The entropy of each mixed operation over ln N (4.5, Figure 7): 1 where uniform, exactly 0 for one operation.
 

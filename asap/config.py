@@ -104,6 +104,10 @@ class SearchParameters(Common):
     threshold: float = 0.4  # θ = threshold/N
     threshold_operations: str = "fixed"  # N of θ: `fixed` is the number of candidates, `left` those an edge has left
     prune_every: str = "step"  # `step`: after every α step (Algorithm 1); `epoch`: at its end
+    candidates: str = "paper"  # the paper's seven operations, or `darts`: eight, with none
+    prune_start: int = 20  # t0 of Eq. 13, an epoch: magnitude and accumulated-gradient pruning (4.4)
+    prune_end: int = 50  # E_f, the epoch at which one operation an edge is left; the paper says 50 to 70
+    prune_power: float = 3.0  # p, 1 or 3
     edge_rule: str = "phi_before_last_pruning"  # how 14 edges become 8; see the audit page
 
     def __post_init__(self) -> None:
@@ -122,6 +126,9 @@ class SearchParameters(Common):
                 "threshold must lie in [0, 1)": 0 <= self.threshold < 1,
                 "threshold_operations must be fixed or left": self.threshold_operations in ("fixed", "left"),
                 "prune_every must be step or epoch": self.prune_every in ("step", "epoch"),
+                "candidates must be paper or darts": self.candidates in ("paper", "darts"),
+                "prune_start must not be negative, and prune_end later": 0 <= self.prune_start < self.prune_end,
+                "prune_power must be positive": self.prune_power > 0,
                 f"edge_rule must be one of {', '.join(EDGE_RULES)}, not {self.edge_rule!r}": self.edge_rule in EDGE_RULES,
             }
         )
@@ -166,7 +173,14 @@ class EvaluationParameters(Common):
 
 
 #: What a method changes of the defaults.
-METHOD_DEFAULTS: dict[str, dict[str, Any]] = {"asap": {}}
+_DARTS = {"schedule": "constant", "initial_temperature": 1.0, "alpha_learning_rate": 3e-4, "alpha_init": 1e-3}
+METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
+    "asap": {},
+    "darts": {**_DARTS, "candidates": "darts"},  # first order
+    "darts2": {**_DARTS, "candidates": "darts"},  # second order
+    "magnitude": _DARTS,
+    "accumulated": _DARTS,
+}
 
 SCALES: dict[str, dict[str, dict[str, Any]]] = {
     "search": {
@@ -182,6 +196,8 @@ SCALES: dict[str, dict[str, dict[str, Any]]] = {
             "epochs": 14,
             "alpha_rate_factor": 40.0,
             "temperature_decay": 0.8,
+            "prune_start": 5,
+            "prune_end": 13,
             "threads": 1,
         },
         # A real search on CIFAR-10 in about half an hour on one core. 2,500 + 2,500 images make 78 α steps an epoch

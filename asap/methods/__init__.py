@@ -10,8 +10,16 @@ from __future__ import annotations
 from ..config import SearchParameters
 from .anneal import Anneal
 from .base import Method
+from .darts import Darts, SecondOrder
+from .pruning import AccumulatedGradient, Magnitude
 
-METHODS: dict[str, type[Method]] = {"asap": Anneal}
+METHODS: dict[str, type[Method]] = {
+    "asap": Anneal,
+    "darts": Darts,
+    "darts2": SecondOrder,
+    "magnitude": Magnitude,
+    "accumulated": AccumulatedGradient,
+}
 
 
 def make_method(parameters: SearchParameters, device: object) -> Method:

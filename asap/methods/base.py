@@ -14,7 +14,7 @@ from torch import Tensor
 from ..annealing import temperature
 from ..config import SearchParameters
 from ..machine import random_stream
-from ..space import ASAP_OPERATIONS, CELL_KINDS, Genotype, derive, edges
+from ..space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, Genotype, derive, edges
 from ..supernet import Supernet
 
 Batch = tuple[Tensor, Tensor]  # images (B, C, H, W), labels (B,)
@@ -101,11 +101,11 @@ def frozen(network: torch.nn.Module) -> Iterator[None]:
 class Differentiable:
     """α on every edge, learned by Adam from the first-order gradient of the validation loss; mixed by Φ(α; T), Eq. 3."""
 
-    operations: tuple[str, ...] = ASAP_OPERATIONS
     graphable = True
 
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
         self.parameters = p = parameters
+        self.operations: tuple[str, ...] = DARTS_OPERATIONS if p.candidates == "darts" else ASAP_OPERATIONS
         shape = (len(edges(p.nodes)), len(self.operations))
         stream = random_stream(p.seed, 0, 7)
         self.alpha = {kind: (p.alpha_init * torch.randn(shape, generator=stream)).to(device).requires_grad_() for kind in CELL_KINDS}
