@@ -18,7 +18,7 @@ from scipy.stats import beta as beta_distribution
 
 from .annealing import temperature
 from .config import typed
-from .theory import SCHEDULES, TheoryError, bernstein_bound, beta, radius, rho
+from .theory import SCHEDULES, TheoryError, bernstein_bound, beta, check_nu, radius, rho
 
 NOISES = ("rademacher", "uniform", "antithetic", "common")
 
@@ -40,6 +40,7 @@ class Setting:
     switch: int = 0  # the α step after which operation 1 is the best; 0: never
     spread: float = 1.0  # the noise's magnitude relative to L (uniform, antithetic, common)
     optimizer: str = "sgd"  # or adam
+    nu_power: float = 0.0  # p of ν_t = t^p/N, the theorem's free choice; must keep Nν_t < e^t
     coupled: bool = False  # gradients through the softmax, with the true factor 1/T
 
     def __post_init__(self) -> None:
@@ -58,6 +59,12 @@ class Setting:
         for message, holds in good.items():
             if not holds:
                 raise TheoryError(message)
+        if self.schedule != "literal":
+            check_nu(self.operations, self.log_nu, min(self.horizon, 1000))
+
+    def log_nu(self, t: int) -> float:
+        """log ν_t; the literal version takes ν ≡ 1, which the theorem as printed allows."""
+        return 0.0 if self.schedule == "literal" else self.nu_power * math.log(t) - math.log(self.operations)
 
 
 def make_setting(given: Mapping[str, Any]) -> Setting:
@@ -183,7 +190,7 @@ def _below(s: Setting, alpha: np.ndarray, alive: np.ndarray, variance: np.ndarra
         leader = np.take_along_axis(bound, np.where(alive, alpha, -np.inf).argmax(1)[:, None], 1)
         hit = alive & (top - alpha > bound + leader)
         return hit if hit.any() else None
-    log_nu = 0.0 if s.schedule == "literal" else -math.log(s.operations)
+    log_nu = s.log_nu(t)
     temperature = 2 * width * float(rho(t, s.operations, log_nu))
     if temperature > 0:
         # a gap above T·log(1/(Nθ)) = 2·t·b_t is necessary (Claim 1), so mostly nothing more need be computed

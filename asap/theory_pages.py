@@ -89,13 +89,19 @@ def reference_table() -> None:
         return
     frame, run = found
     rows = [
-        [f"{r.operations}", f"{r.delta:g}", f"{r.gap:g}", f"{r.repetitions:,}", f"{r.failures} (≤ {r.high:.1g})",
+        [f"{r.operations}", f"{r.delta:g}", f"{r.gap:g}", "1/N" if r.nu_power == 0 else f"$t^{{{r.nu_power:g}}}/N$", f"{r.repetitions:,}", f"{r.failures} (≤ {r.high:.1g})",
          f"{r.stop_5:,.0f}", f"{r.stop_median:,.0f}", f"{r.stop_95:,.0f}"]
         for r in frame[frame["schedule"] == "theorem2"].itertuples()
     ]  # fmt: skip
-    say(tables.markdown(["N", "δ", "gap Δ/L", "runs", "best pruned (95 % bound)", "stop: 5 %", "median", "95 %"], rows))
+    say(tables.markdown(["N", "δ", "gap Δ/L", "ν", "runs", "best pruned (95 % bound)", "stop: 5 %", "median", "95 %"], rows))
+    speed = table("speed")
+    fast = (
+        f" The simulator does {speed[0]['operation_steps'][0] / speed[0]['cpu_seconds'][0]:.1e} operation-steps a second on one core."
+        if speed
+        else ""
+    )
     say(
-        f"Stopping times in α steps, ±1 gradients, independent. Any row is one command: `asap theory --operations N --delta δ --gap Δ`. {source(run)}"
+        f"Stopping times in α steps, ±1 gradients, independent. Any row is one command: `asap theory --operations N --delta δ --gap Δ`.{fast} {source(run)}"
     )
 
 

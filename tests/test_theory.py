@@ -91,6 +91,17 @@ def test_the_literal_theorem_prunes_everything_at_once():
     check_nu(2, lambda t: 0.0, 10)
 
 
+def test_nu_hardly_matters_within_its_condition():
+    medians = [np.median(simulate(Setting(nu_power=p, repetitions=1000)).stops) for p in (-2.0, 0.0, 2.0)]
+    assert max(medians) / min(medians) < 1.03
+    with pytest.raises(TheoryError, match="at t = 2"):
+        Setting(nu_power=3.0)
+    # the exact rule at one configuration, by hand: ν_t = t/N
+    t, n, width = 5, 3, 0.7
+    temperature = 2 * width * float(rho(t, n, math.log(t / n)))
+    assert temperature == pytest.approx(2 * width * t / (t - math.log(t)))
+
+
 def test_crossing_is_enumeration():
     lower, upper = np.array([5, 1.5, 2.2, 1.9, 2.5, 2.5]), np.array([5, 5, 1.1, 2.5, 2.5, 2.5])
     below, above = np.zeros(6), np.zeros(6)
