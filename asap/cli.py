@@ -16,7 +16,7 @@ from .config import EvaluationParameters, SearchParameters, make, runs_root
 from .errors import UserError
 from .simulation import Setting, make_setting, simulate
 from .theory import exact_escape, exact_pair
-from .theory_study import TABLES, record
+from .theory_study import TABLES, compute, record
 
 
 class _Parser(argparse.ArgumentParser):
@@ -56,6 +56,9 @@ def _command(argv: list[str]) -> int:
     theory.add_argument("--json", action="store_true", help="one JSON object instead of text")
     theory.add_argument("--exact", action="store_true", help="exact probabilities by dynamic programming up to the horizon")
     theory.add_argument("--record", metavar="TABLE", default="", help=f"record a table of the chapter: {', '.join(TABLES)}, or all")
+    theory.add_argument(
+        "--row", metavar="TABLE/TASK", default="", help="compute one task of a recorded table anew, for example schedules/3"
+    )
     theory.add_argument("--runs-root", default="")
     cells = commands.add_parser("cells", help="the published cells and their sizes", allow_abbrev=False)
     cells.add_argument("--channels", type=int, default=36)
@@ -104,7 +107,10 @@ def _run(call: Any, parameters: Any) -> int:
 
 
 def _theory(given: dict[str, Any]) -> int:
-    name, as_json, exact, root = (given.pop(key) for key in ("record", "json", "exact", "runs_root"))
+    name, row, as_json, exact, root = (given.pop(key) for key in ("record", "row", "json", "exact", "runs_root"))
+    if row:
+        print(json.dumps(compute(row), ensure_ascii=False))
+        return 0
     if name:
         for table in TABLES if name == "all" else [name]:
             print(record(table, runs_root(root), lambda text: print(text, file=sys.stderr)))

@@ -13,7 +13,7 @@ from . import tables
 from .claims import DIRECTION, FAILS, HOLDS, OPEN
 from .config import runs_root
 from .figures import style
-from .pages import download, missing, say, show, the_search
+from .pages import download, missing, provenance, say, show, the_search
 from .records import RecordError, Run
 from .theory import predicted_stop
 
@@ -246,8 +246,8 @@ def tighter() -> None:
     say(tables.markdown(headers, rows))
 
 
-def gradients_of(run: Run) -> pd.DataFrame:
-    """For each mixed operation of a recorded search, its α gradients before the first pruning of its cell.
+def gradients_of(run: Run) -> Any:
+    """For each mixed operation of a recorded search, a data frame of its α gradients before the first pruning of its cell.
 
     Columns: cell, edge, bound (L, the largest magnitude seen), gap (between the two best mean descents), standard_error
     (of that gap), deviation, autocorrelation; all but bound and autocorrelation in units of L.
@@ -300,7 +300,7 @@ def real_search() -> None:
     show(
         figure,
         "**From a real search.** For each of the mixed operations of the recorded search: the step at which each schedule would let the "
-        f"difference between the means of its two best operations decide. {run.name}, {int(frame['steps'].iloc[0])} α steps before the first pruning.",
+        f"difference between the means of its two best operations decide, from the {int(frame['steps'].iloc[0])} α steps before the first pruning. {provenance(run)}",
     )
     quartiles = frame[["bound", "gap", "standard_error", "deviation", "autocorrelation"]].quantile([0.25, 0.5, 0.75])
     labels = {"bound": "L, the largest |∂L/∂α|", "gap": "gap / L", "standard_error": "standard error of the gap / L",
@@ -311,6 +311,13 @@ def real_search() -> None:
             [[text, *(f"{v:.3g}" for v in quartiles[key])] for key, text in labels.items()],
         )
     )
+    headers = ["cell", "edge", "L", "gap / L", "± ", "deviation / L", "autocorrelation", *(f"steps: {name}" for name in NAMES.values())]
+    each = [
+        [r.cell, str(r.edge), f"{r.bound:.3g}", f"{r.gap:.3g}", f"{r.standard_error:.2g}", f"{r.deviation:.3g}", f"{r.autocorrelation:.2f}",
+         *(f"{stops[s][i]:.2g}" for s in NAMES)]
+        for i, r in enumerate(frame.itertuples())
+    ]  # fmt: skip
+    say(f":::{{dropdown}} Each of the {len(frame)} mixed operations\n{tables.markdown(headers, each)}\n:::")
     median = {s: float(np.median(values)) for s, values in stops.items()}
     rows = [
         [NAMES[s], f"{v:,.0f}", f"{v / STEPS_AN_EPOCH:,.0f}", f"{v / STEPS_AN_EPOCH * MINUTES_AN_EPOCH / 60 / 24:,.1f}"]

@@ -230,6 +230,18 @@ TABLES: dict[str, Callable[[], Iterator[Task]]] = {
 }
 
 
+def compute(row: str) -> Rows:
+    """The rows of one task of a table, `TABLE/TASK` with the number in the record's column `task`, computed anew.
+
+    Raises `TheoryError` where there is no such task.
+    """
+    name, _, number = row.partition("/")
+    tasks = list(TABLES[name]()) if name in TABLES else []
+    if not number.isdecimal() or int(number) >= len(tasks):
+        raise TheoryError(f"no task {row!r}; tables: {', '.join(TABLES)}, and tasks are numbered from 0")
+    return tasks[int(number)]()
+
+
 def record(name: str, root: Path, progress: Callable[[str], None] | None = None) -> Path:
     """Run one of TABLES and leave it under root/theory/name; return the folder.
 
