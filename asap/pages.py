@@ -200,7 +200,7 @@ def table1(scale: str = "cpu") -> None:
             own.append([f"`{name}`", test_error, f"{result['parameters'] / 1e6:.3f}", str(run.parameters["seed"])])
         say(tables.markdown(["search", "test error, % (± binomial)", "parameters, M", "seed"], own))
     if runs:
-        say("Records: " + " ".join(provenance(run) for run in runs))
+        say("\n".join(f"- {provenance(run)}" for run in runs))
     else:
         missing(f"an evaluation at {scale} scale", f"asap evaluate --cell ASAP --dataset cifar10 --scale {scale} --study cells")
 

@@ -303,7 +303,7 @@ def real_search() -> None:
         f"difference between the means of its two best operations decide, from the {int(frame['steps'].iloc[0])} α steps before the first pruning. {provenance(run)}",
     )
     quartiles = frame[["bound", "gap", "standard_error", "deviation", "autocorrelation"]].quantile([0.25, 0.5, 0.75])
-    labels = {"bound": "L, the largest |∂L/∂α|", "gap": "gap / L", "standard_error": "standard error of the gap / L",
+    labels = {"bound": "L, the largest α gradient in size", "gap": "gap / L", "standard_error": "standard error of the gap / L",
               "deviation": "deviation / L", "autocorrelation": "autocorrelation at lag 1"}  # fmt: skip
     say(
         tables.markdown(

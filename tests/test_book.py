@@ -20,7 +20,6 @@ def test_config_has_no_misspelt_key():
         "execute": {"execute_notebooks", "timeout", "allow_errors", "exclude_patterns"},
         "parse": {"myst_enable_extensions"},
         "html": {"use_issues_button", "use_repository_button", "use_edit_page_button"},
-        "launch_buttons": {"notebook_interface", "binderhub_url", "colab_url", "thebe"},
         "sphinx": {"extra_extensions", "config"},
     }  # fmt: skip
     assert set(config) <= set(known)
