@@ -139,7 +139,7 @@ class EvaluationParameters(Common):
     """The training and test of a derived network (4.2, 6.2.2). The defaults are the paper's for CIFAR-10."""
 
     run: str = ""  # the folder of a finished search whose cell is evaluated, or …
-    cell: str = ""  # … the name of a published cell
+    cell: str = ""  # … the name of a published cell, or random-SEED
     channels: int = 36  # ASAP-Small; 44 and 50 are Medium and Large
     layers: int = 20  # 18 normal cells and reductions at one and two thirds
     batch: int = 128

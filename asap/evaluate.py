@@ -20,14 +20,14 @@ from .graphs import graphed, reset
 from .network import DerivedNetwork, Size
 from .records import Recorder, Run
 from .runs import GLOBAL, INIT, SPLIT, TRAIN_ORDER, check_finite, measure, prepare, recording
-from .space import Genotype, published_cell
+from .space import Genotype, cell_by_name
 
 
 def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
     """Train and test a cell, or go on with an unfinished evaluation, and return its folder under runs/.
 
-    The cell is that of a finished search (`run`, a folder or study/run under the runs root) or a published one
-    (`cell`). A finished evaluation is left as it is. Raises `UserError` before any work where the input is bad,
+    The cell is that of a finished search (`run`, a folder or study/run under the runs root), or a published or random one
+    (`cell`, see `space.cell_by_name`). A finished evaluation is left as it is. Raises `UserError` before any work where the input is bad,
     `RunFailed` where the loss stopped being finite or memory or disk ran out.
     """
     p = parameters
@@ -37,7 +37,7 @@ def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
             raise ParameterError(f"{p.run} is no search, but a run of kind {searched.info['kind']}")
         genotype, p = searched.genotype(), dataclasses.replace(p, run=searched.name)
     else:
-        genotype = published_cell(p.cell)
+        genotype = cell_by_name(p.cell)
     device, images = prepare(p)
     with recording(p, "evaluation", device, images, genotype=genotype.to_dict()) as recorder:
         if not recorder.finished:

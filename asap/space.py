@@ -134,7 +134,15 @@ def published_cell(name: str) -> Genotype:
         if known.lower() == name.lower():
             genotype: Genotype = cell["genotype"]
             return genotype
-    raise GenotypeError(f"unknown cell {name!r}; known: {', '.join(cells)}")
+    raise GenotypeError(f"unknown cell {name!r}; known: {', '.join(cells)}, and random-SEED")
+
+
+def cell_by_name(name: str) -> Genotype:
+    """A published cell, or `random-SEED`: the cell that `random_genotype` draws with that seed. Raises `GenotypeError`."""
+    kind, _, seed = name.partition("-")
+    if kind.lower() == "random" and seed.isdecimal():
+        return random_genotype(np.random.default_rng(int(seed)))
+    return published_cell(name)
 
 
 def derive(

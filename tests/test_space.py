@@ -9,6 +9,7 @@ from asap.space import (
     Edge,
     Genotype,
     GenotypeError,
+    cell_by_name,
     derive,
     edges,
     published_cell,
@@ -65,6 +66,13 @@ def test_derive_keeps_the_best_two_inputs_of_each_node_in_edge_order():
     assert len(derive(choice, score, inputs=None).normal) == 14
     tied = derive(choice, {kind: np.zeros(count) for kind in CELL_KINDS})
     assert [(e.source, e.target) for e in tied.normal[-2:]] == [(0, 5), (1, 5)]
+
+
+def test_random_cells_have_names():
+    assert cell_by_name("random-7") == cell_by_name("RANDOM-7") == random_genotype(np.random.default_rng(7))
+    assert cell_by_name("random-8") != cell_by_name("random-7") and cell_by_name("xnas") == published_cell("XNAS")
+    with pytest.raises(GenotypeError, match="and random-SEED"):
+        cell_by_name("random-x")
 
 
 def test_random_genotypes_are_valid_and_differ():
