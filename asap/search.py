@@ -162,23 +162,20 @@ class _Search:
         return ()
 
     def prune(self, masks: Masks | None) -> None:
-        """Delete operations from the network, and their weights' momentum from the optimizer."""
-        if masks is None:
-            return
-        gone = {id(parameter) for parameter in self.drop(masks)}
-        for group in self.optimizer.param_groups:
-            for parameter in group["params"]:
-                if id(parameter) in gone:
-                    self.optimizer.state.pop(parameter, None)
-            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in gone]
-        self.method.pruned(masks)
-        graphs.reset(self.weight_step, self.alpha_step)
+        """Take operations out of the search; None for none."""
+        if masks is not None:
+            self.drop(masks)
+            self.method.pruned(masks)
+            graphs.reset(self.weight_step, self.alpha_step)
 
-    def drop(self, masks: Masks) -> list[torch.nn.Parameter]:
-        gone = self.network.prune(masks)
-        for parameter in gone:
+    def drop(self, masks: Masks) -> None:
+        """Delete operations from the network, and their weights and momentum from the optimizer."""
+        gone = {id(parameter): parameter for parameter in self.network.prune(masks)}
+        for parameter in gone.values():
             del self.names[parameter]
-        return gone
+            self.optimizer.state.pop(parameter, None)
+        for group in self.optimizer.param_groups:
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in gone]
 
     def decided(self) -> bool:
         """Whether every mixed operation is down to one operation: the stopping rule of 3.1."""
@@ -235,10 +232,7 @@ class _Search:
             group, rest = name.split("/", 1)
             groups.setdefault(group, {})[rest] = value
         try:
-            gone = self.drop({kind: ~groups["alive"][kind].numpy() for kind in CELL_KINDS})
-            dead = {id(parameter) for parameter in gone}
-            for options in self.optimizer.param_groups:
-                options["params"] = [parameter for parameter in options["params"] if id(parameter) not in dead]
+            self.drop({kind: ~groups["alive"][kind].numpy() for kind in CELL_KINDS})
             self.network.load_state_dict(groups["network"])
             load_optimizer(self.optimizer, self.names, groups.get("sgd", {}))
             self.method.load_tensors(groups["method"])

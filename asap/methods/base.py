@@ -250,11 +250,6 @@ class GradientStatistics:
         self.last.copy_(g)
 
     def summary(self) -> dict[str, Tensor]:
-        if not self.count:
-            return {
-                name: torch.full(self.shape, float("nan"), device=self.device)
-                for name in ("mean", "deviation", "largest", "autocorrelation")
-            }
         mean = self.total / self.count
         variance = (self.squares / self.count - mean * mean).clamp_min(0)
         lagged = self.lagged / (self.count - 1).clamp_min(1) - mean * mean
