@@ -91,7 +91,9 @@ def _shorter_epochs(runs: list[Run]) -> tuple[str, str]:
     for run in undisturbed or runs:
         seconds = run.epochs()["seconds_weights"] + run.epochs()["seconds_alpha"]
         shares.append(float(seconds.iloc[-1] / seconds.max()))
-    return f"the last epoch takes {np.mean(shares):.0%} of the longest", _counted(sum(s < 0.67 for s in shares), len(shares))
+    return f"the last epoch takes {np.mean(shares):.0%} of the longest, in {len(shares)} timed", _counted(
+        sum(s < 0.67 for s in shares), len(shares)
+    )
 
 
 def _smooth(runs: list[Run]) -> tuple[str, str]:

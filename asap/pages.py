@@ -154,7 +154,7 @@ def table1(scale: str = "cpu") -> None:
     root = runs_root()
     runs, _ = find_runs(root, "evaluation", dataset="cifar10", scale=scale)
     try:
-        frame = tables.table1(root, runs, scale)
+        frame = tables.table1(root, runs)
     except RecordError as error:
         say(f":::{{warning}}\n{error}\n:::")
         return

@@ -41,7 +41,7 @@ def size_verdict(computed: float, printed: float) -> str:
     return SAME if abs(computed - printed) < 0.1 else DIFFERS
 
 
-def table1(root: Path, evaluations: list[Run], scale: str) -> pd.DataFrame:
+def table1(root: Path, evaluations: list[Run]) -> pd.DataFrame:
     """Table 1: the paper's rows beside ours.
 
     Sizes are exact, computed at the row's channels (36 where it names none). Errors are the mean over the seeds of
