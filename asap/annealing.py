@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-SCHEDULES = ("exponential", "constant", "linear", "cosine", "logarithmic")
+SCHEDULES = ("exponential", "constant", "linear", "cosine", "logarithmic")  # of epochs
+DELTA = 0.1  # of Theorem 2's schedule in a search: the probability allowed of pruning the best
 
 
 def temperature(schedule: str, epoch: float, epochs: int, initial: float, decay: float) -> float:
@@ -18,7 +19,7 @@ def temperature(schedule: str, epoch: float, epochs: int, initial: float, decay:
 
     `exponential` is Eq. 9, T0·β^e. `constant` is T0 (DARTS: T0 = 1). `linear`, `cosine` and `logarithmic` fall from
     T0 at epoch 0 to the value that the exponential schedule ends at, so that all schedules share both ends.
-    Raises ValueError for an unknown schedule.
+    Theorem 2's is counted in α steps: see `theorem2_temperature`. Raises ValueError for an unknown schedule.
     """
     if schedule == "exponential":
         return initial * decay**epoch
@@ -33,6 +34,20 @@ def temperature(schedule: str, epoch: float, epochs: int, initial: float, decay:
         c = (initial / final - 1) / math.log1p(epochs)
         return initial / (1 + c * math.log1p(epoch))
     raise ValueError(f"unknown temperature schedule {schedule!r}; known: {', '.join(SCHEDULES)}")
+
+
+def beta(t: np.ndarray | float, operations: int, delta: float) -> np.ndarray:
+    """β_t of Eq. 35: √(2/t · log(π²Nt²/3δ))."""
+    t = np.asarray(t, dtype=np.float64)
+    return np.sqrt(2 / t * np.log(np.pi**2 * operations * t * t / (3 * delta)))
+
+
+def theorem2_temperature(step: int, operations: int, rate: float, delta: float = DELTA) -> float:
+    """T_t = 2β_t of Theorem 2 with ν = 1/N (so ρ = 1) at an α step t ≥ 1, for α that moves by at most `rate` a step.
+
+    Theorem 2 has α move by at most 1 a step (ηL = 1); T scales with α. The threshold that belongs to it is e^{−t}/N.
+    """
+    return float(2 * rate * beta(step, operations, delta))
 
 
 def threshold(scale: float, operations: int) -> float:

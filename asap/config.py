@@ -97,7 +97,7 @@ class SearchParameters(Common):
     alpha_rate_factor: float = 1.0  # what a scale with fewer α steps an epoch multiplies the rate by
     alpha_weight_decay: float = 1e-3  # DARTS
     alpha_init: float = 0.0  # standard deviation of the initial α (Algorithm 1: 0)
-    schedule: str = "exponential"  # Eq. 9
+    schedule: str = "exponential"  # Eq. 9; or theorem2: T and θ of Theorem 2, by α steps
     initial_temperature: float = 1.3  # T0, 4.1; 6.2.1 says 1.6
     temperature_decay: float = 0.95  # β, per epoch
     grace_temperature: float = 1.0  # τ: α is not touched while T ≥ τ
@@ -120,7 +120,9 @@ class SearchParameters(Common):
                 "learning rates must be positive": min(self.learning_rate, self.alpha_learning_rate, self.alpha_rate_factor) > 0,
                 "learning_rate_min must lie in [0, learning_rate]": 0 <= self.learning_rate_min <= self.learning_rate,
                 "alpha_weight_decay and alpha_init must not be negative": min(self.alpha_weight_decay, self.alpha_init) >= 0,
-                f"schedule must be one of {', '.join(SCHEDULES)}, not {self.schedule!r}": self.schedule in SCHEDULES,
+                f"schedule must be one of {', '.join(SCHEDULES)} or theorem2, not {self.schedule!r}": self.schedule
+                in (*SCHEDULES, "theorem2"),
+                f"schedule theorem2 is the method asap's, not {self.method}'s": self.schedule != "theorem2" or self.method == "asap",
                 "initial_temperature must be positive": self.initial_temperature > 0,
                 "temperature_decay must lie in (0, 1]": 0 < self.temperature_decay <= 1,
                 "threshold must lie in [0, 1)": 0 <= self.threshold < 1,
@@ -180,6 +182,9 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "darts2": {**_DARTS, "candidates": "darts"},  # second order
     "magnitude": _DARTS,
     "accumulated": _DARTS,
+    # the controller's rate in the published code; its α is the controller's weights
+    "enas": {"alpha_learning_rate": 3.5e-3, "alpha_weight_decay": 0.0},
+    "random": {},
 }
 
 SCALES: dict[str, dict[str, dict[str, Any]]] = {

@@ -98,3 +98,17 @@ def measure(network: torch.nn.Module, logits: Callable[[Tensor], Tensor], batche
         correct += (predicted.argmax(1) == labels).sum()
     network.train()
     return float(loss) / len(batches.labels), int(correct) / len(batches.labels)
+
+
+@torch.no_grad()
+def recalibrate(network: torch.nn.Module, logits: Callable[[Tensor], Tensor], batches: data.Batches) -> None:
+    """Set BatchNorm's running statistics to their averages over all batches, not augmented."""
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    network.train()
+    for i, (images, _) in enumerate(batches.in_order(), start=1):
+        for norm in norms:
+            norm.momentum = 1 / i
+        logits(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

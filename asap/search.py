@@ -18,10 +18,10 @@ from .checkpoint import CheckpointError, load_optimizer, optimizer_tensors, read
 from .config import SearchParameters
 from .graphs import graphed
 from .methods import make_method
-from .methods.base import Batch, Masks, Mixture, Step
+from .methods.base import Batch, Masks, Mixture, Step, one_cell
 from .records import Recorder
-from .runs import GLOBAL, INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, check_finite, measure, prepare, recording
-from .space import CELL_KINDS, edges
+from .runs import GLOBAL, INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, check_finite, measure, prepare, recalibrate, recording
+from .space import CELL_KINDS, Genotype, edges
 from .supernet import Supernet
 
 
@@ -57,7 +57,7 @@ class _Search:
         self.names: dict[Tensor, str] = {parameter: name for name, parameter in self.network.named_parameters()}
         self.optimizer = torch.optim.SGD(self.network.parameters(), p.learning_rate, p.momentum, weight_decay=p.weight_decay)
         self.forward = torch.compile(self.network) if p.compile else self.network
-        self.weight_step = graphed(self._weight_step, device, p.graphs)
+        self.weight_step = graphed(self._weight_step, device, p.graphs and self.method.steady)
         self.alpha_step = graphed(self._alpha_step, device, p.graphs and self.method.graphable)
         self.epoch = 0  # whole epochs done
         self.rows: list[dict[str, Any]] = []
@@ -111,8 +111,9 @@ class _Search:
         self.prune(self.method.to_prune(epoch_ends=True))
         images = len(self.train) * p.batch
         measure_clock.start()
-        mixture = self.method.mixture().detached()
-        validation_loss, validation_accuracy = measure(self.network, lambda x: self.logits(x, mixture), self.validation)
+        validation_loss, validation_accuracy = measure(
+            self.network, lambda x: self.logits(x, self.method.mixture().detached()), self.validation
+        )
         measure_clock.stop()
         snapshot = self.method.snapshot()
         entropy = {k: float(annealing.normalised_entropy(snapshot[k]["phi"], len(self.method.operations)).mean()) for k in CELL_KINDS}
@@ -158,7 +159,7 @@ class _Search:
 
     def _alpha_step(self, images: Tensor, labels: Tensor, held_out: Tensor, held_labels: Tensor) -> tuple[Tensor, ...]:
         """One update of α: the training batch that w has just seen, and one of the validation half."""
-        self.method.update(Step(self.network, self.optimizer, self.loss, (images, labels), (held_out, held_labels)))
+        self.method.update(Step(self.network, self.optimizer, self.logits, self.loss, (images, labels), (held_out, held_labels)))
         return ()
 
     def prune(self, masks: Masks | None) -> None:
@@ -245,12 +246,33 @@ class _Search:
         except (KeyError, RuntimeError, ValueError) as error:
             raise CheckpointError(f"{path} does not fit this search: {' '.join(str(error).split())[:160]}") from None
 
+    def cut(self, genotype: Genotype) -> dict[str, dict[str, float]]:
+        """The validation accuracy of what the search ends in, with the weights of the supernet: the relaxation bias (3.1, 4.5).
+
+        `operations`: one operation on each edge. `genotype`: that, with the edges that the derived cell keeps. Each with
+        BatchNorm's running statistics as the search left them, and (`recalibrated`) averaged anew over the training half.
+        """
+        cells = {"operations": self.method.genotype("all_edges"), "genotype": genotype}
+        accuracy: dict[str, dict[str, float]] = {name: {} for name in cells}
+        for statistics in ("accuracy", "recalibrated"):
+            for name, cell in cells.items():
+                mixture = one_cell(cell, self.method.operations, self.p.nodes, self.device)
+
+                def logits(x: Tensor, mixture: Mixture = mixture) -> Tensor:
+                    return self.logits(x, mixture)
+
+                if statistics == "recalibrated":
+                    recalibrate(self.network, logits, self.train)
+                accuracy[name][statistics] = measure(self.network, logits, self.validation)[1]
+        return accuracy
+
     def finish(self) -> None:
         last = self.rows[-1]
+        genotype = self.method.genotype(self.p.edge_rule)
         undecided = {kind: int((mask.sum(1) > 1).sum()) for kind, mask in self.network.alive.items()}
         self.recorder.epochs(self.rows)
         self.recorder.architecture(self.frame())
-        self.recorder.genotype(self.method.genotype())
+        self.recorder.genotype(genotype)
         self.recorder.finish(
             {
                 "epochs": self.epoch,
@@ -258,6 +280,7 @@ class _Search:
                 "undecided_edges": undecided,
                 "operations_left": {kind: last[f"operations_{kind}"] for kind in CELL_KINDS},
                 "validation_accuracy": last["validation_accuracy"],
+                "cut": self.cut(genotype),
                 "seconds": round(sum(row["seconds"] for row in self.rows), 1),
                 "parameters_left": sum(parameter.numel() for parameter in self.network.parameters()),
             }

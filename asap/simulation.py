@@ -16,9 +16,9 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import beta as beta_distribution
 
-from .annealing import temperature
+from .annealing import beta, temperature
 from .config import typed
-from .theory import SCHEDULES, TheoryError, bernstein_bound, beta, check_nu, radius, rho
+from .theory import SCHEDULES, TheoryError, bernstein_bound, check_nu, radius, rho
 
 NOISES = ("rademacher", "uniform", "antithetic", "common")
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import zeta
 
+from .annealing import beta
 from .errors import UserError
 
 SCHEDULES = ("theorem2", "literal", "stitched", "mixture", "pairwise", "bernstein")
@@ -21,12 +22,6 @@ SCHEDULES = ("theorem2", "literal", "stitched", "mixture", "pairwise", "bernstei
 
 class TheoryError(UserError):
     """A setting outside what the theorem or the simulator speaks of."""
-
-
-def beta(t: np.ndarray | float, operations: int, delta: float) -> np.ndarray:
-    """β_t of Eq. 35: √(2/t · log(π²Nt²/3δ))."""
-    t = np.asarray(t, dtype=np.float64)
-    return np.sqrt(2 / t * np.log(np.pi**2 * operations * t * t / (3 * delta)))
 
 
 def rho(t: np.ndarray | float, operations: int, log_nu: np.ndarray | float) -> np.ndarray:

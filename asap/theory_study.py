@@ -18,9 +18,10 @@ import pandas as pd
 from scipy.special import logsumexp
 from scipy.stats import binom
 
+from .annealing import beta
 from .records import Recorder, git_commit
 from .simulation import Practical, Setting, simulate, simulate_practical
-from .theory import TheoryError, beta, crossing, exact_escape, exact_pair
+from .theory import TheoryError, crossing, exact_escape, exact_pair
 
 TIGHTER = ("theorem2", "stitched", "mixture", "pairwise", "bernstein")
 

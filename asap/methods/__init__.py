@@ -11,7 +11,9 @@ from ..config import SearchParameters
 from .anneal import Anneal
 from .base import Method
 from .darts import Darts, SecondOrder
+from .enas import Enas
 from .pruning import AccumulatedGradient, Magnitude
+from .random import Random
 
 METHODS: dict[str, type[Method]] = {
     "asap": Anneal,
@@ -19,6 +21,8 @@ METHODS: dict[str, type[Method]] = {
     "darts2": SecondOrder,
     "magnitude": Magnitude,
     "accumulated": AccumulatedGradient,
+    "enas": Enas,
+    "random": Random,
 }
 
 

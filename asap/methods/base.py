@@ -32,15 +32,27 @@ class Mixture:
         return Mixture({kind: phi.detach() for kind, phi in self.phi.items()}, self.active)
 
 
+def one_cell(genotype: Genotype, operations: tuple[str, ...], nodes: int, device: torch.device) -> Mixture:
+    """The mixture that is one cell: its operations alone, each with the weight 1."""
+    graph = edges(nodes)
+    phi, active = {}, {}
+    for kind in CELL_KINDS:
+        phi[kind] = torch.ones(len(graph), len(operations), device=device)
+        active[kind] = [[operations.index(e.operation) for e in genotype.cell(kind) if (e.source, e.target) == edge] for edge in graph]
+    return Mixture(phi, active)
+
+
 @dataclass(frozen=True)
 class Step:
     """What the loop gives a method for one update of α.
 
-    loss: the network's mean cross-entropy on a batch under a mixture, with the precision that the run asks for.
+    logits: the network's logits (B, classes) for images under a mixture, with the precision that the run asks for.
+    loss: the mean cross-entropy of those on a batch.
     """
 
     network: Supernet
     optimizer: torch.optim.SGD  # of w: its rate and momentum
+    logits: Callable[[Tensor, Mixture], Tensor]
     loss: Callable[[Batch, Mixture], Tensor]
     train: Batch  # the batch that w has just been updated with
     validation: Batch
@@ -51,6 +63,7 @@ class Method(Protocol):
 
     operations: tuple[str, ...]
     graphable: bool  # whether `update` is the same sequence of device operations each time, without a look at a value
+    steady: bool  # whether between two prunings of an epoch `mixture` has the same operations and constants
 
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None: ...
 
@@ -61,7 +74,7 @@ class Method(Protocol):
         """Whether α is updated in this epoch."""
 
     def mixture(self) -> Mixture:
-        """With what weights the operations are mixed now."""
+        """With what weights the operations are mixed now; a method that samples cells gives a fresh one at each call."""
 
     def update(self, step: Step) -> None:
         """Update α from one batch."""
@@ -78,8 +91,9 @@ class Method(Protocol):
     def snapshot(self) -> dict[str, dict[str, np.ndarray]]:
         """For each cell kind, what architecture.parquet keeps: arrays (E, O) by column, `alpha` and `phi` among them."""
 
-    def genotype(self) -> Genotype:
-        """The cell that the search has come to."""
+    def genotype(self, rule: str) -> Genotype:
+        """The cell that the search has come to. rule: how its edges are chosen, one of `space.EDGE_RULES`; a method that
+        samples cells has nothing to choose."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that a resumed search needs."""
@@ -102,6 +116,7 @@ class Differentiable:
     """α on every edge, learned by Adam from the first-order gradient of the validation loss; mixed by Φ(α; T), Eq. 3."""
 
     graphable = True
+    steady = True
 
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
         self.parameters = p = parameters
@@ -124,11 +139,15 @@ class Differentiable:
         self.temperature = p.initial_temperature
 
     def begin_epoch(self, epoch: int) -> None:
-        p = self.parameters
         self.epoch = epoch
-        self.temperature = temperature(p.schedule, epoch, p.epochs, p.initial_temperature, p.temperature_decay)
+        self.cool()
         for statistics in self.gradients.values():
             statistics.reset()
+
+    def cool(self) -> None:
+        """Set the temperature."""
+        p = self.parameters
+        self.temperature = temperature(p.schedule, self.epoch, p.epochs, p.initial_temperature, p.temperature_decay)
 
     def learns(self) -> bool:
         return True
@@ -184,10 +203,9 @@ class Differentiable:
             kept[kind] = {name: value.cpu().float().numpy() for name, value in columns.items()}
         return kept
 
-    def genotype(self) -> Genotype:
-        """One operation an edge, the one of the largest Φ; the edges by the parameter `edge_rule`."""
+    def genotype(self, rule: str) -> Genotype:
+        """One operation an edge, the one of the largest Φ but `none`; the edges by the rule."""
         choice, score = {}, {}
-        rule = self.parameters.edge_rule
         for kind in CELL_KINDS:
             phi = self.phi(kind).detach().cpu().numpy().copy()
             if "none" in self.operations:
