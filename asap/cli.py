@@ -1,4 +1,4 @@
-"""The command line: `asap search|evaluate|theory|cells|runs`, with the parameters of config.py by name.
+"""The command line: `asap search|evaluate|theory|cells|runs|study`, with the parameters of config.py by name.
 
 Progress goes to standard error; the last line on standard output is the run's folder. Exit status: 2 and one line on
 standard error for bad input, 1 for a run that failed, 130 when interrupted.
@@ -67,6 +67,10 @@ def _command(argv: list[str]) -> int:
     cells.add_argument("--runs-root", default="")
     runs = commands.add_parser("runs", help="what is recorded, finished or not, and where", allow_abbrev=False)
     runs.add_argument("--runs-root", default="")
+    study = commands.add_parser("study", help="what a study plans, what is done, how long the rest takes", allow_abbrev=False)
+    study.add_argument("name", nargs="?", default="", help="a study of runs/studies/, or a file; by default every study, in a line each")
+    study.add_argument("--commands", action="store_true", help="only the commands of the runs that are left, searches first")
+    study.add_argument("--runs-root", default="")
     arguments, rest = parser.parse_known_args(argv)
     given = vars(arguments)
     command = given.pop("command")
@@ -77,7 +81,8 @@ def _command(argv: list[str]) -> int:
         if command in kinds and rest[0].startswith("--"):
             make(kinds[command][0], {name: ""})  # names the valid ones
         raise UserError(f"unexpected argument {rest[0]!r}")
-    return {"search": _search, "evaluate": _evaluate, "theory": _theory, "cells": _cells, "runs": _runs}[command](given)
+    call = {"search": _search, "evaluate": _evaluate, "theory": _theory, "cells": _cells, "runs": _runs, "study": _study}
+    return call[command](given)
 
 
 def _search(given: dict[str, Any]) -> int:
@@ -175,6 +180,37 @@ def _runs(given: dict[str, Any]) -> int:
         outcome = info.get("outcome", {})
         figures = {k: outcome[k] for k in ("test_error", "validation_accuracy", "epochs", "seconds") if k in outcome}
         print(f"{info['status']:10} {info['kind']:10} {folder}  {' '.join(f'{k}={v}' for k, v in figures.items())}")
+    return 0
+
+
+def _study(given: dict[str, Any]) -> int:
+    from .records import RecordError
+    from .studies import load, names
+
+    root = runs_root(given["runs_root"])
+    for name in [given["name"]] if given["name"] else names():
+        study = load(name)
+        left = study.seconds(root)
+        todo = sorted((p for p in study.planned if p.name in left), key=lambda p: p.kind != "search")
+        if given["commands"]:
+            print("".join(p.command() + "\n" for p in todo), end="")
+            continue
+        if given["name"]:
+            for planned in study.planned:
+                try:
+                    run = planned.record(root)
+                    state = run.info["status"] if run else "missing"
+                except RecordError as error:
+                    state = f"damaged ({error})"
+                seconds = left.get(planned.name)
+                about = "" if seconds is None else f"  about {seconds / 60:.0f} min"
+                print(f"{state:9} {planned.kind:10} {planned.label:32} {planned.name}{about}")
+        known = [seconds for seconds in left.values() if seconds is not None]
+        unknown = f", {len(left) - len(known)} of unknown time" if len(left) > len(known) else ""
+        done = len(study.planned) - len(left)
+        print(
+            f"{study.name}: {done} of {len(study.planned)} runs finished; the rest about {sum(known) / 3600:.1f} h one at a time{unknown}"
+        )
     return 0
 
 

@@ -260,6 +260,22 @@ def make(kind: type[P], given: Mapping[str, Any]) -> P:
     return kind(**{**method, **SCALES["search" if kind is SearchParameters else "evaluation"][scale], **values})
 
 
+def run_name(p: SearchParameters | EvaluationParameters) -> str:
+    """The folder of a run: what it is, and every parameter in which it differs from its scale and method.
+
+    For example asap-cifar10-cpu-seed0-initial_temperature_1.6.
+    """
+    if isinstance(p, SearchParameters):
+        head = p.method
+        plain = make(SearchParameters, {"method": p.method, "scale": p.scale}).identity()
+    else:
+        head = f"cell-{p.cell.lower()}" if p.cell else "cell-of-" + p.run.replace("/", "-")
+        plain = make(EvaluationParameters, {"cell": "any", "scale": p.scale}).identity()
+    named = {"method", "cell", "run", "dataset", "scale", "seed", "study"}
+    other = {key: value for key, value in p.identity().items() if key not in named and value != plain[key]}
+    return "-".join([head, p.dataset, p.scale, f"seed{p.seed}", *(f"{key}_{value}" for key, value in other.items())])
+
+
 def typed(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The values given for the fields of a dataclass, by name and of its types (from strings too).
 

@@ -1,4 +1,4 @@
-"""What a search and an evaluation share: the run's name, opening its folder, measuring a network, failing."""
+"""What a search and an evaluation share: opening its folder, measuring a network, failing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import data, machine
-from .config import EvaluationParameters, ParameterError, SearchParameters, data_root, make, runs_root
+from .config import EvaluationParameters, ParameterError, SearchParameters, data_root, run_name, runs_root
 from .records import Recorder
 
 # the purposes of a run's random streams
@@ -23,22 +23,6 @@ INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, GLOBAL = range(5)
 
 class RunFailed(RuntimeError):
     """A run that began and could not end; the message is one line."""
-
-
-def run_name(p: SearchParameters | EvaluationParameters) -> str:
-    """The folder of a run: what it is, and every parameter in which it differs from its scale and method.
-
-    For example asap-cifar10-cpu-seed0-initial_temperature_1.6.
-    """
-    if isinstance(p, SearchParameters):
-        head = p.method
-        plain = make(SearchParameters, {"method": p.method, "scale": p.scale}).identity()
-    else:
-        head = f"cell-{p.cell.lower()}" if p.cell else "cell-of-" + p.run.replace("/", "-")
-        plain = make(EvaluationParameters, {"cell": "any", "scale": p.scale}).identity()
-    named = {"method", "cell", "run", "dataset", "scale", "seed", "study"}
-    other = {key: value for key, value in p.identity().items() if key not in named and value != plain[key]}
-    return "-".join([head, p.dataset, p.scale, f"seed{p.seed}", *(f"{key}_{value}" for key, value in other.items())])
 
 
 def prepare(p: SearchParameters | EvaluationParameters) -> tuple[torch.device, data.ImageData]:

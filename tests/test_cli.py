@@ -3,9 +3,8 @@ import json
 import pytest
 
 from asap import cli
-from asap.config import EvaluationParameters, ParameterError, SearchParameters, make
+from asap.config import EvaluationParameters, ParameterError, SearchParameters, make, run_name
 from asap.notebook import collect
-from asap.runs import run_name
 
 
 def fails(capsys, *words):
