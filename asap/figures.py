@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
+from .records import Run
 from .space import ASAP_OPERATIONS, Genotype
 
 #: One colour an operation, the same on every page.
@@ -172,4 +173,71 @@ def duration_and_density(epochs: pd.DataFrame) -> Figure:
     axes.set_ylim(0, 1.06)
     axes.set_xlabel("epoch")
     axes.legend(frameon=False)
+    return figure
+
+
+#: The least that bounded logits (±0.44) let the normalised entropy of ENAS' seven operations be.
+ENAS_FLOOR = 0.952
+
+
+def _colours(labels: Sequence[str]) -> dict[str, Any]:
+    return dict(zip(labels, sns.color_palette("husl", len(labels)), strict=True))
+
+
+def _draw_seeds(axes: Axes, runs: Sequence[Run], column: str, scale: float, colour: Any, label: str) -> None:
+    """A column of epochs.csv against scaled time: a thin line a seed, a thick one their mean."""
+    grid = np.linspace(0, 1, 201)
+    lines = []
+    for run in runs:
+        epochs = run.epochs()
+        time = epochs["epoch"] / epochs["epoch"].iloc[-1]
+        if len(runs) > 1:
+            axes.plot(time, scale * epochs[column], color=colour, lw=0.7, alpha=0.6)
+        lines.append(np.interp(grid, time, scale * epochs[column], left=np.nan))
+    mean = np.mean(lines, axis=0)
+    axes.plot(grid, mean, color=colour, lw=2, label=f"{label} ({len(runs)})")
+
+
+def accuracy_along_search(panels: Sequence[dict[str, list[Run]]], labels: Sequence[str]) -> Figure:
+    """Figure 6: validation accuracy against scaled time, an axes a panel; at the end the derived cell's."""
+    style()
+    colours = _colours(labels)
+    figure, axes = plt.subplots(1, len(panels), figsize=(11, 5.2), sharey=True, layout="constrained")
+    for ax, panel in zip(axes, panels, strict=True):
+        for label, runs in panel.items():
+            _draw_seeds(ax, runs, "validation_accuracy", 100, colours[label], label)
+            for run in runs:
+                epochs = run.epochs()
+                time, accuracy = epochs["epoch"] / epochs["epoch"].iloc[-1], 100 * epochs["validation_accuracy"]
+                pruned = (epochs["operations_normal"] + epochs["operations_reduce"]).diff() < 0
+                ax.plot(time[pruned], accuracy[pruned], ".", color=colours[label], ms=4)
+                if "cut" in run.outcome:
+                    child = 100 * run.outcome["cut"]["genotype"]["recalibrated"]
+                    ax.plot([1, 1.03], [accuracy.iloc[-1], child], color=colours[label], lw=1, ls=":")
+                    ax.plot(1.03, child, "s", color=colours[label], mfc="white", ms=6)
+        ax.set_xlabel("time, scaled to [0, 1]")
+        if panel:
+            ax.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    axes[0].set_ylabel("validation accuracy, %")
+    return figure
+
+
+def entropy_along_search(panels: Sequence[dict[str, list[Run]]], labels: Sequence[str]) -> Figure:
+    """Figure 7: normalised entropy against scaled time; a row a panel, a column a cell kind."""
+    style()
+    colours = _colours(labels)
+    figure, axes = plt.subplots(
+        len(panels), 2, figsize=(11, 4.2 * len(panels)), sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    for row, panel in zip(axes, panels, strict=True):
+        for ax, (kind, name) in zip(row, CELL_NAMES.items(), strict=True):
+            for label, runs in panel.items():
+                _draw_seeds(ax, runs, f"entropy_{kind}", 1, colours[label], label)
+            ax.set_title(name, fontsize=11)
+            ax.set_ylim(-0.02, 1.05)
+        row[0].set_ylabel("normalised entropy")
+        if panel:
+            row[1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    for ax in axes[-1]:
+        ax.set_xlabel("time, scaled to [0, 1]")
     return figure

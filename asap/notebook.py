@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from .config import Common, ParameterError, make
 from .simulation import Setting, make_setting
+from .studies import Study, plan
 
 P = TypeVar("P", bound=Common)
 
@@ -26,6 +27,25 @@ def collect(kind: type[P], names: Mapping[str, Any]) -> P:
     Raises `ParameterError`, one line, for a name that is no parameter or a value that does not fit.
     """
     return make(kind, given(names))
+
+
+def comparison(names: Mapping[str, Any], evaluate: bool = False) -> Study:
+    """The study of a notebook's `globals()`: a search for each of `methods` and `seeds` at a `scale` on a `dataset`, with
+    the parameters `common`, and (`evaluate`) the evaluations of the cells.
+
+    Raises `UserError`, one line, for a name that is no parameter or a value that does not fit.
+    """
+    rest = given(names)
+    known = ("scale", "dataset", "study", "seeds", "methods", "common")
+    for name in rest:
+        if name not in known:
+            raise ParameterError(f"unknown parameter {name!r}; valid: {', '.join(known)}")
+    values = {"scale": rest["scale"], "dataset": rest["dataset"]}
+    arms = {method: {"method": method, "seed": rest["seeds"], "study": rest["study"]} for method in rest["methods"]}
+    groups: list[dict[str, Any]] = [{"kind": "search", "common": {**values, **rest["common"]}, "arms": arms}]
+    if evaluate:
+        groups.append({"kind": "evaluation", "of": "searches", "common": values})
+    return plan("comparison", {"title": "methods compared", "runs": groups})
 
 
 def settings(names: Mapping[str, Any]) -> list[Setting]:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,15 +151,23 @@ def load(name: str) -> Study:
     except (OSError, yaml.YAMLError) as error:
         raise StudyError(f"{path}: {' '.join(str(error).split())[:200]}") from None
     try:
+        return plan(path.stem, content)
+    except UserError as error:
+        raise StudyError(f"{path}: {error}") from None
+
+
+def plan(name: str, content: Mapping[str, Any]) -> Study:
+    """The study of this name and content (as the YAML has it). Raises `UserError`, one line, where it makes no sense."""
+    try:
         planned = tuple(_planned(content))
         if set(content) != {"title", "runs"}:
             raise StudyError("a study has a title and runs, nothing else")
-    except (UserError, KeyError, TypeError, AttributeError) as error:
-        raise StudyError(f"{path}: {error if isinstance(error, UserError) else f'not a study ({error!r})'}") from None
-    twice = [name for name, count in _count(p.name for p in planned).items() if count > 1]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StudyError(f"not a study ({error!r})") from None
+    twice = [run for run, count in Counter(p.name for p in planned).items() if count > 1]
     if twice:
-        raise StudyError(f"{path}: {twice[0]} is planned twice")
-    return Study(path.stem, content["title"], planned)
+        raise StudyError(f"{twice[0]} is planned twice")
+    return Study(name, content["title"], planned)
 
 
 def _planned(content: Mapping[str, Any]) -> Iterator[Planned]:
@@ -196,10 +205,3 @@ def _grid(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     options = [value if isinstance(value, list) else [value] for value in given.values()]
     for values in itertools.product(*options):
         yield dict(zip(given, values, strict=True))
-
-
-def _count(items: Iterator[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for item in items:
-        counts[item] = counts.get(item, 0) + 1
-    return counts

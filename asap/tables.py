@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -33,6 +34,14 @@ def sizes(root: Path) -> pd.DataFrame:
         return frame.set_index(["cell", "channels"])[["parameters", "multiply_adds"]]
     except (OSError, ValueError, KeyError):
         raise RecordError("runs/sizes/cifar10.csv is missing or damaged; `asap cells --record` makes it") from None
+
+
+def parameters_at(root: Path) -> pd.Series:
+    """Parameters by (cell, channels), empty where the table of sizes is missing."""
+    try:
+        return sizes(root)["parameters"]
+    except RecordError:
+        return pd.Series(dtype=float)
 
 
 def size_verdict(computed: float, printed: float) -> str:
@@ -79,6 +88,25 @@ def errors_by_cell(evaluations: list[Run]) -> dict[str, list[float]]:
         name = run.parameters["cell"].lower() or run.parameters["run"]
         errors.setdefault(name, []).append(run.outcome["test_error"])
     return errors
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Mean ± standard deviation of some runs; the value alone of one, a dash of none."""
+    if not len(values):
+        return "–"
+    return plus_minus(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, digits)
+
+
+def interval(differences: Sequence[float], digits: int = 2) -> str:
+    """The 95 % t interval of a mean of paired differences; a dash of fewer than two."""
+    n = len(differences)
+    if n < 2:
+        return "–"
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, n - 1)) * float(np.std(differences, ddof=1)) / n**0.5
+    mean = float(np.mean(differences))
+    return f"[{mean - half:+.{digits}f}, {mean + half:+.{digits}f}]"
 
 
 def plus_minus(mean: float, deviation: float | None, digits: int = 2) -> str:

@@ -59,6 +59,7 @@ def test_an_experiment_s_parameters_cell_names_every_parameter(path):
 
 THEORY = ["verdicts()", "reference_table()", "looseness()", "breaks()", "schedules()", "tighter()", "real_search()"]
 PAGES = ["figure2()", "figure3()", "cell_figure('normal')", "cell_figure('reduce')", "table1()", "claims()", "scales()"]
+COMPARISON = ["figure6()", "figure7()", "table3()"]
 WITHOUT_TORCH = """
 import sys
 class NoTorch:
@@ -66,11 +67,10 @@ class NoTorch:
         if name.split(".")[0] in ("torch", "torchvision"):
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, NoTorch())
-from asap import pages, theory_pages
-for call in {pages!r}:
-    eval("pages." + call)
-for call in {theory!r}:
-    eval("theory_pages." + call)
+from asap import comparison_pages, pages, theory_pages
+for module, calls in ((pages, {pages!r}), (theory_pages, {theory!r}), (comparison_pages, {comparison!r})):
+    for call in calls:
+        eval("module." + call)
 """
 
 
@@ -78,7 +78,7 @@ for call in {theory!r}:
 def test_pages_need_no_torch(tmp_path, records):
     root = ROOT / "runs" if records == "committed" else tmp_path
     environment = {**os.environ, "ASAP_RUNS": str(root), "MPLBACKEND": "Agg"}
-    code = WITHOUT_TORCH.format(pages=PAGES, theory=THEORY)
+    code = WITHOUT_TORCH.format(pages=PAGES, theory=THEORY, comparison=COMPARISON)
     subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, check=True, capture_output=True, text=True)
 
 

@@ -1,0 +1,177 @@
+"""The pages that compare the methods (4.4, 4.5): Figures 6 and 7 and Table 3, from the runs of the study `methods`. Needs no torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from . import figures, tables
+from .config import runs_root
+from .pages import COPY_NOTE, problems, provenance, say, show
+from .records import Run
+from .studies import Study, load
+
+STUDY = "methods"
+#: The arms that the paper's Figures 6 and 7 show; the study's others are drawn beside them.
+PRINTED = ("ENAS", "DARTS", "ASAP", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
+#: The study's arms behind a row of Table 3; the paper does not say which p its rows have.
+TABLE3 = {
+    "DARTS(2st)": ("DARTS, second order", "DARTS", "DARTS, without none"),
+    "Magnitude prune": ("Magnitude, p = 1", "Magnitude, p = 3"),
+    "Accum-Grad prune": ("Accumulated gradient, p = 1", "Accumulated gradient, p = 3"),
+    "ASAP-Small": ("ASAP",),
+    "": (
+        "Random search",
+        "Random cells",
+        "ENAS",
+        "ASAP, Theorem 2's schedule",
+        "ASAP, annealing without pruning",
+        "ASAP, pruning without annealing",
+    ),
+}
+
+
+def _found(kind: str) -> tuple[Study, dict[str, list[Run]]]:
+    """The study, and the finished runs of each arm that has one."""
+    problems()
+    study = load(STUDY)
+    found = {label: study.runs(runs_root(), kind, label) for label in study.labels}
+    return study, {label: runs for label, runs in found.items() if runs}
+
+
+def _left(study: Study, found: dict[str, list[Run]], kind: str) -> None:
+    """Say which of the study's runs of a kind are not recorded."""
+    planned = Counter(p.label for p in study.planned if p.kind == kind)
+    counts = {label: (len(found.get(label, [])), of) for label, of in planned.items()}
+    lines = [f"{label} ({n} of {of})" for label, (n, of) in counts.items() if n < of]
+    if lines:
+        say(
+            f":::{{note}}\nNot all runs of the study are recorded. {kind.capitalize()} runs finished of those planned: {'; '.join(lines)}. "
+            f"`asap study {STUDY} --commands` prints what makes the others.\n:::"
+        )
+
+
+def _records(found: dict[str, list[Run]]) -> None:
+    lines = "\n".join(f"- {label}: {provenance(run)}" for label, runs in found.items() for run in runs)
+    say(f":::{{dropdown}} The records\n{lines}\n:::")
+
+
+def panels(found: dict[str, list[Run]]) -> tuple[dict[str, list[Run]], dict[str, list[Run]]]:
+    """The arms that the paper's figures show, and the others."""
+    return {k: found[k] for k in PRINTED if k in found}, {k: v for k, v in found.items() if k not in PRINTED}
+
+
+def figure6() -> None:
+    """Figure 6: validation accuracy along the search, with the drop of the hard cut."""
+    study, found = _found("search")
+    _left(study, found, "search")
+    if not found:
+        return
+    show(
+        figures.accuracy_along_search(panels(found), study.labels),
+        "**Figure 6, recorded.** Accuracy on the validation half after each epoch, time scaled to [0, 1]; a thin line a seed, a thick one their "
+        "mean; a dot marks an epoch in which operations were pruned. At the right end, where a search ends in a cut: the derived cell with the "
+        "weights of the supernet, its BatchNorm statistics averaged anew (□). Left: the methods of the paper's figure; right: the others of "
+        f"the study. Scale {study.planned[0].parameters.scale}. {COPY_NOTE}",
+    )
+    headers = ["method", "n", "mixture, at the end, %", "largest fall in an epoch that prunes", "in one that does not",
+               "one operation an edge, %", "derived cell, %", "drop at the cut"]  # fmt: skip
+    say(tables.markdown(headers, [_accuracy_row(label, found[label]) for label in study.labels if label in found]))
+    say(
+        "The falls are of the validation accuracy from one epoch to the next, in points, the largest of all seeds. A dash: not recorded (the first "
+        "searches do not hold their cut), or there is no such epoch. For ENAS and random search the mixture is the mean over cells sampled afresh "
+        "for each batch, and the derived cell is the one that they chose."
+    )
+    _records(found)
+
+
+def falls(epochs: pd.DataFrame) -> pd.DataFrame:
+    """For each epoch from the second: the fall of the validation accuracy since the one before, in points, and whether it pruned."""
+    left = epochs["operations_normal"] + epochs["operations_reduce"]
+    return pd.DataFrame({"fall": -100 * epochs["validation_accuracy"].diff(), "pruned": left.diff() < 0}).iloc[1:]
+
+
+def _accuracy_row(label: str, runs: Sequence[Run]) -> list[str]:
+    every = pd.concat([falls(run.epochs()) for run in runs])
+    largest = every.groupby("pruned")["fall"].max()
+    end = [100 * run.outcome["validation_accuracy"] for run in runs]
+    cuts = [run.outcome["cut"] for run in runs if "cut" in run.outcome]
+    one, cell = ([100 * cut[stage]["recalibrated"] for cut in cuts] for stage in ("operations", "genotype"))
+    drop = [
+        100 * (run.outcome["validation_accuracy"] - run.outcome["cut"]["genotype"]["recalibrated"]) for run in runs if "cut" in run.outcome
+    ]
+    fall = [f"{largest[p]:.1f}" if p in largest else "–" for p in (True, False)]
+    return [label, str(len(runs)), tables.spread(end, 1), *fall, tables.spread(one, 1), tables.spread(cell, 1), tables.spread(drop, 1)]
+
+
+def figure7() -> None:
+    """Figure 7: the normalised entropy of normal and reduction cells along the search."""
+    study, found = _found("search")
+    _left(study, found, "search")
+    if not found:
+        return
+    show(
+        figures.entropy_along_search(panels(found), study.labels),
+        "**Figure 7, recorded.** Entropy of the mixture weights over ln |O|, averaged over the mixed operations of a cell (the paper's text; its "
+        "caption says total), time scaled to [0, 1]; a thin line a seed, a thick one their mean. Above: the methods of the paper's figure; below: "
+        "the others of the study. For ENAS it is the entropy of each edge's operation under the controller, which its bounded logits keep "
+        f"above {figures.ENAS_FLOOR:.3f}. Scale {study.planned[0].parameters.scale}. {COPY_NOTE}",
+    )
+    rows = []
+    for label in study.labels:
+        for run in found.get(label, []):
+            last = run.epochs().iloc[-1]
+            rows.append(
+                [label, str(run.parameters["seed"]), f"{last['entropy_normal']:.3f}", f"{last['entropy_reduce']:.3f}",
+                 "yes" if run.outcome["decided"] else f"no: {sum(run.outcome['undecided_edges'].values())} edges undecided"]
+            )  # fmt: skip
+    say(tables.markdown(["method", "seed", "normal cell, at the end", "reduction cell", "one operation an edge"], rows))
+    _records(found)
+
+
+def table3() -> None:
+    """Table 3: test error and parameters of the pruning methods' cells under one recipe."""
+    study, found = _found("evaluation")
+    _left(study, found, "evaluation")
+    known = tables.parameters_at(runs_root())
+    rows = []
+    printed = {row["architecture"]: row for row in tables.paper()["table3"]["rows"]}
+    for name, labels in TABLE3.items():
+        for i, label in enumerate(labels):
+            runs = found.get(label, [])
+            paper = printed.get(name) if i == 0 else None
+            errors = [run.outcome["test_error"] for run in runs]
+            own = [run.outcome["parameters"] / 1e6 for run in runs]
+            full = [known[(run.parameters["run"], 36)] / 1e6 for run in runs if (run.parameters["run"], 36) in known.index]
+            rows.append(
+                [name if i == 0 else "", f"{paper['error']:.2f}" if paper else "–", f"{paper['parameters']:.1f}" if paper else "–", label,
+                 tables.spread(errors), str(len(runs)), tables.spread(own, 3), tables.spread(full)]
+            )  # fmt: skip
+    headers = ["paper's row", "error, %", "M", "ours", "error, %", "n", "M, at its scale", "M, at 36 channels"]
+    say(tables.markdown(headers, rows))
+    scale = study.planned[0].parameters.scale
+    say(
+        f"**Table 3.** Left as printed; right the cells that our searches ended in, every cell trained by the recipe of scale {scale}, mean ± deviation "
+        "between seeds. M is millions of parameters: in the network of that scale, and in the paper's of 20 cells and 36 channels. The paper's rows "
+        f"mix recipes: ASAP's has 1,500 epochs and AutoAugment. {COPY_NOTE}"
+    )
+    if found:
+        _differences(found)
+        _records({label: found[label] for labels in TABLE3.values() for label in labels if label in found})
+
+
+def _differences(found: dict[str, list[Run]]) -> None:
+    """ASAP against each other arm, paired by seed."""
+    asap = {run.parameters["seed"]: run.outcome["test_error"] for run in found.get("ASAP", [])}
+    rows = []
+    for label, runs in found.items():
+        by_seed = pd.Series([run.outcome["test_error"] for run in runs], [run.parameters["seed"] for run in runs]).groupby(level=0).mean()
+        pairs = [error - asap[seed] for seed, error in by_seed.items() if seed in asap]
+        if label != "ASAP" and pairs:
+            rows.append([label, str(len(pairs)), f"{np.mean(pairs):+.2f}", tables.interval(pairs)])
+    if rows:
+        say("**Against ASAP, paired by seed**: the other's error minus that of ASAP's cell, in points.")
+        say(tables.markdown(["method", "pairs", "difference", "95 % interval (t)"], rows))

@@ -1,0 +1,81 @@
+"""Figures 6 and 7 and Table 3: what they draw from which records."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asap import comparison_pages, figures, tables
+from asap.evaluate import evaluate
+from asap.methods.enas import Controller
+from asap.search import search
+from asap.studies import load, plan
+
+
+def test_the_pages_arms_are_those_of_the_study():
+    labels = set(load(comparison_pages.STUDY).labels)
+    assert set(comparison_pages.PRINTED) <= labels
+    in_table = [label for arms in comparison_pages.TABLE3.values() for label in arms]
+    assert sorted(in_table) == sorted(labels)
+    assert [row["architecture"] for row in tables.paper()["table3"]["rows"]] == [name for name in comparison_pages.TABLE3 if name]
+
+
+def test_enas_floor_is_the_least_entropy_of_its_bounded_logits():
+    high, low = (math.exp(sign * Controller.operation_bound) for sign in (1, -1))
+    floors = []
+    for k in range(8):
+        p = np.array([high] * k + [low] * (7 - k))
+        p /= p.sum()
+        floors.append(-(p * np.log(p)).sum() / math.log(7))
+    assert min(floors) == pytest.approx(figures.ENAS_FLOOR, abs=5e-4)
+
+
+def test_falls_are_told_apart_by_whether_the_epoch_pruned():
+    epochs = pd.DataFrame({"validation_accuracy": [0.5, 0.6, 0.55, 0.57], "operations_normal": [98, 98, 84, 84], "operations_reduce": 98})
+    found = comparison_pages.falls(epochs)
+    assert found["fall"].round(6).tolist() == [-10.0, 5.0, -2.0] and found["pruned"].tolist() == [False, True, False]
+
+
+def test_spread_and_interval():
+    assert tables.spread([]) == "–" and tables.spread([3.0]) == "3.00" and tables.spread([3.0, 5.0]) == "4.00\u00a0±\u00a01.41"
+    assert tables.interval([1.0]) == "–"
+    assert tables.interval([1.0, 2.0, 3.0]) == "[-0.48, +4.48]"  # t(0.975, 2) = 4.303
+
+
+def test_the_pages_show_the_study_s_runs_and_say_which_are_missing(monkeypatch, tmp_path):
+    quick = {"images": 128, "epochs": 3, "batch": 16, "prune_start": 0, "prune_end": 3}
+    content = {
+        "title": "quick",
+        "runs": [
+            {"kind": "search", "common": {"scale": "tiny", "dataset": "digits", "study": "quick", "seed": [0, 1], **quick},
+             "arms": {"ASAP": {"method": "asap"}, "ENAS": {"method": "enas"}, "Magnitude, p = 3": {"method": "magnitude"}}},
+            {"kind": "evaluation", "of": "searches",
+             "common": {"scale": "tiny", "dataset": "digits", "images": 256, "epochs": 1, "layers": 3}},
+        ],
+    }  # fmt: skip
+    study = plan("methods", content)
+    for planned in study.planned:
+        if planned.label == "ENAS" or planned.parameters.seed == 0:
+            {"search": search, "evaluation": evaluate}[planned.kind](planned.parameters, progress=False)
+    monkeypatch.setattr(comparison_pages, "load", lambda name: study)
+    texts, shown = [], []
+    monkeypatch.setattr(comparison_pages, "say", texts.append)
+    monkeypatch.setattr(comparison_pages, "show", lambda figure, caption: shown.append(figure))
+    for page in (comparison_pages.figure6, comparison_pages.figure7, comparison_pages.table3):
+        texts.clear()
+        page()
+        text = "\n".join(texts)
+        assert "ASAP (1 of 2); Magnitude, p = 3 (1 of 2)" in text and "ENAS (" not in text.split(":::")[1]
+    assert "| ENAS | " in text and "2.76 | 3.4" in text  # a difference paired with ASAP's one seed; the paper's row
+    assert len(shown) == 2
+    colours = figures._colours(study.labels)
+    accuracy = shown[0].axes[0]
+    for label, seeds in (("ENAS", [0, 1]), ("ASAP", [0])):
+        means = [line for line in accuracy.lines if line.get_label() == f"{label} ({len(seeds)})"]
+        assert len(means) == 1 and means[0].get_color() == colours[label]
+        runs = study.runs(tmp_path / "runs", "search", label)
+        expected = np.mean([100 * run.epochs()["validation_accuracy"].iloc[-1] for run in runs])
+        assert means[0].get_ydata()[-1] == pytest.approx(expected)
+    magnitude = [line for line in shown[1].axes[2].lines if line.get_label() == "Magnitude, p = 3 (1)"]
+    assert magnitude[0].get_ydata()[-1] == 0.0
