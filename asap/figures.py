@@ -105,6 +105,7 @@ def cells(kind: str, named: Sequence[tuple[str, Genotype]]) -> Figure:
     figure, axes = plt.subplots(len(named), 1, figsize=(9, 3.6 * len(named)), squeeze=False, layout="constrained")
     for ax, (title, genotype) in zip(axes[:, 0], named, strict=True):
         draw_cell(ax, genotype, kind, title)
+    plt.close(figure)  # else a notebook shows it a second time
     return figure
 
 
@@ -158,6 +159,7 @@ def annealing_and_pruning(epochs: pd.DataFrame, architecture: pd.DataFrame, kind
     shown = [1, *(int(np.abs(counts - total * share).argmin()) + 1 for share in (2 / 3, 1 / 3)), len(counts)]
     for ax, epoch in zip(snapshots, shown, strict=True):
         _draw_mixture(ax, cell[cell["epoch"] == epoch], f"epoch {epoch}: {counts[epoch - 1]} of {total} operations")
+    plt.close(figure)  # else a notebook shows it a second time
     return figure
 
 
@@ -173,6 +175,7 @@ def duration_and_density(epochs: pd.DataFrame) -> Figure:
     axes.set_ylim(0, 1.06)
     axes.set_xlabel("epoch")
     axes.legend(frameon=False)
+    plt.close(figure)  # else a notebook shows it a second time
     return figure
 
 
@@ -202,8 +205,8 @@ def accuracy_along_search(panels: Sequence[dict[str, list[Run]]], labels: Sequen
     """Figure 6: validation accuracy against scaled time, an axes a panel; at the end the derived cell's."""
     style()
     colours = _colours(labels)
-    figure, axes = plt.subplots(1, len(panels), figsize=(11, 5.2), sharey=True, layout="constrained")
-    for ax, panel in zip(axes, panels, strict=True):
+    figure, axes = plt.subplots(1, len(panels), figsize=(11, 5.2), sharey=True, squeeze=False, layout="constrained")
+    for ax, panel in zip(axes[0], panels, strict=True):
         for label, runs in panel.items():
             _draw_seeds(ax, runs, "validation_accuracy", 100, colours[label], label)
             for run in runs:
@@ -218,7 +221,8 @@ def accuracy_along_search(panels: Sequence[dict[str, list[Run]]], labels: Sequen
         ax.set_xlabel("time, scaled to [0, 1]")
         if panel:
             ax.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
-    axes[0].set_ylabel("validation accuracy, %")
+    axes[0, 0].set_ylabel("validation accuracy, %")
+    plt.close(figure)  # else a notebook shows it a second time
     return figure
 
 
@@ -240,4 +244,5 @@ def entropy_along_search(panels: Sequence[dict[str, list[Run]]], labels: Sequenc
             row[1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     for ax in axes[-1]:
         ax.set_xlabel("time, scaled to [0, 1]")
+    plt.close(figure)  # else a notebook shows it a second time
     return figure

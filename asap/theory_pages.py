@@ -339,4 +339,5 @@ def figure_of_stops(frame: pd.DataFrame) -> Figure:
     axes.set_xlabel("gap Δ/L")
     axes.set_ylabel("median stop, α steps")
     axes.legend(frameon=False)
+    plt.close(figure)
     return figure
