@@ -1,4 +1,7 @@
-"""AutoAugment's CIFAR-10 policy on a batch: torchvision's operations, applied to all images of a sub-policy at once."""
+"""Augmentation of whole batches: AutoAugment's CIFAR-10 policy by torchvision's operations, and standard colour jitter.
+
+Random numbers are drawn apart from their use, (B, …), so that processes can share a batch.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,18 @@ from torchvision.transforms.autoaugment import _apply_op
 _POLICY = AutoAugment(AutoAugmentPolicy.CIFAR10)
 
 
-def autoaugment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Augment images (B, C, H, W), uint8. Each draws one of 25 sub-policies, and each of its two steps is applied with
-    the step's probability and a random sign."""
-    count, side = len(images), images.shape[-1]
+def policies(count: int, generator: torch.Generator) -> Tensor:
+    """For each image one of 25 sub-policies, and for each of its two steps a uniform number and a sign, (B, 5)."""
     choice = torch.randint(len(_POLICY.policies), (count,), generator=generator)
     applied = torch.rand(count, 2, generator=generator)
     negative = torch.rand(count, 2, generator=generator) < 0.5
+    return torch.cat([choice[:, None], applied, negative], 1)
+
+
+def autoaugment(images: Tensor, drawn: Tensor) -> Tensor:
+    """Augment images (B, C, H, W), uint8, as `policies` has drawn: a step is applied with its probability and sign."""
+    side = images.shape[-1]
+    choice, applied, negative = drawn[:, 0], drawn[:, 1:3], drawn[:, 3:] > 0
     space = _POLICY._augmentation_space(10, (side, side))
     images = images.clone()
     for k in range(2):
@@ -35,3 +43,31 @@ def autoaugment(images: Tensor, generator: torch.Generator) -> Tensor:
                     value = -magnitude if sign else magnitude
                     images[where] = _apply_op(images[where], name, value, InterpolationMode.NEAREST, None)
     return images
+
+
+JITTER = 0.4  # of brightness, contrast and saturation: what DARTS' code uses for ImageNet
+GREY = (0.2989, 0.587, 0.114)
+
+
+def color_factors(count: int, generator: torch.Generator) -> Tensor:
+    """Factors of brightness, contrast and saturation, uniform in 1 ± 0.4, (B, 3)."""
+    return 1 + JITTER * (2 * torch.rand(count, 3, generator=generator) - 1)
+
+
+def color(images: Tensor, factors: Tensor) -> Tensor:
+    """Standard colour augmentation (6.2.2) of images (B, C, H, W), uint8: brightness, then contrast, then saturation.
+
+    Each blends the image with black, with its mean grey, with its grey. A grey image (C = 1) has no saturation.
+    """
+    x = images.float()
+    brightness, contrast, saturation = factors.to(x.device).float().T[..., None, None, None]
+    weights = torch.tensor(GREY, device=x.device)[:, None, None]
+
+    def grey(x: Tensor) -> Tensor:
+        return x if x.shape[1] == 1 else (x * weights).sum(1, keepdim=True)
+
+    x = (x * brightness).clamp(0, 255)
+    mean = grey(x).mean((2, 3), keepdim=True)
+    x = (mean + contrast * (x - mean)).clamp(0, 255)
+    x = (grey(x) + saturation * (x - grey(x))).clamp(0, 255)
+    return x.round().to(torch.uint8)

@@ -100,6 +100,7 @@ def _evaluate(given: dict[str, Any]) -> int:
 
 
 def _run(call: Any, parameters: Any) -> int:
+    from .distributed import rank
     from .runs import RunFailed
 
     try:
@@ -107,7 +108,8 @@ def _run(call: Any, parameters: Any) -> int:
     except RunFailed as error:
         print(f"asap: {error}", file=sys.stderr)
         return 1
-    print(folder)
+    if rank() == 0:
+        print(folder)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 A parameter has one name, here, on the command line (`--initial-temperature`) and in the notebooks
 (`initial_temperature`). A value comes, the later winning, from: the defaults below (the paper's), the method, the
-scale, the caller. A scale is data, not code.
+scale, the data set's recipe (at paper scale), the caller. A scale is data, not code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from .errors import UserError
 from .space import EDGE_RULES
 
 SCALE_NAMES = ("tiny", "cpu", "paper")
-DATASETS = ("digits", "cifar10", "fashion_mnist")
+FREIBURG = ("freiburg", *(f"freiburg-{fold}" for fold in range(1, 5)))  # its five published splits
+DATASETS = ("digits", "cifar10", "cifar100", "svhn", "fashion_mnist", "cinic10", *FREIBURG, "imagenet")
 
 
 class ParameterError(UserError):
@@ -114,6 +115,7 @@ class SearchParameters(Common):
         super().__post_init__()
         self._check(
             {
+                "imagenet can be evaluated on, not searched on": self.dataset != "imagenet",
                 f"method must be one of {', '.join(METHOD_DEFAULTS)}, not {self.method!r}": self.method in METHOD_DEFAULTS,
                 "channels, batch and epochs must be at least 1": min(self.channels, self.batch, self.epochs) >= 1,
                 "layers must be at least 3": self.layers >= 3,
@@ -155,7 +157,12 @@ class EvaluationParameters(Common):
     drop_path: float = 0.2  # probability at the last epoch, rising linearly
     cutout: int = 16  # side of the square; 0: none
     label_smoothing: float = 0.1
-    autoaugment: bool = True  # its CIFAR-10 policy
+    autoaugment: bool = True  # its CIFAR-10 policy; on ImageNet, its ImageNet policy
+    color: bool = False  # standard colour augmentation: brightness, contrast and saturation by 1 ± 0.4
+    flip: bool = True  # mirror images at random
+    stem: str = "cifar"  # or imagenet: two stems that divide the side by 8
+    squeeze_excitation: bool = False  # at the end of each cell
+    sync_batch_norm: bool = False  # several processes share BatchNorm's statistics, as if they were one
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -168,6 +175,8 @@ class EvaluationParameters(Common):
                 "learning_rate must be positive": self.learning_rate > 0,
                 f"rate_schedule must be one of {', '.join(schedules)}, not {self.rate_schedule!r}": self.rate_schedule in schedules,
                 "amplitude_decay must lie in (0, 1]": 0 < self.amplitude_decay <= 1,
+                f"stem must be cifar or imagenet, not {self.stem!r}": self.stem in ("cifar", "imagenet"),
+                "dataset imagenet needs the stem imagenet": self.dataset != "imagenet" or self.stem == "imagenet",
                 "auxiliary_weight and cutout must not be negative": min(self.auxiliary_weight, self.cutout) >= 0,
                 "drop_path and label_smoothing must lie in [0, 1)": 0 <= self.drop_path < 1 and 0 <= self.label_smoothing < 1,
             }
@@ -244,6 +253,32 @@ SCALES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
+#: What the paper's recipe changes on a data set (6.2.2), at paper scale.
+_OTHER = {"epochs": 600, "autoaugment": False, "color": True}
+DATASET_RECIPES: dict[str, dict[str, Any]] = {
+    "cifar100": _OTHER,
+    "svhn": _OTHER,
+    "fashion_mnist": _OTHER,
+    "cinic10": {**_OTHER, "epochs": 400},
+    **dict.fromkeys(FREIBURG, _OTHER),
+    "imagenet": {
+        "channels": 50,
+        "layers": 14,
+        "batch": 256,
+        "epochs": 250,
+        "learning_rate": 0.2,
+        "rate_schedule": "cosine",
+        "weight_decay": 1e-4,
+        "drop_path": 0.0,
+        "squeeze_excitation": True,
+    },
+}
+#: What a data set needs at every scale.
+DATASET_NEEDS: dict[str, dict[str, Any]] = {
+    "svhn": {"flip": False},  # a mirrored digit is none; the paper does not say
+    "imagenet": {"stem": "imagenet", "cutout": 0},
+}
+
 P = TypeVar("P", bound=Common)
 
 
@@ -256,8 +291,11 @@ def make(kind: type[P], given: Mapping[str, Any]) -> P:
     scale = values.get("scale", "tiny")
     if scale not in SCALE_NAMES:
         raise ParameterError(f"scale must be one of {', '.join(SCALE_NAMES)}, not {scale!r}")
-    method = METHOD_DEFAULTS.get(values.get("method", "asap"), {}) if kind is SearchParameters else {}
-    return kind(**{**method, **SCALES["search" if kind is SearchParameters else "evaluation"][scale], **values})
+    searching = kind is SearchParameters
+    method = METHOD_DEFAULTS.get(values.get("method", "asap"), {}) if searching else {}
+    dataset = values.get("dataset", "")
+    needs = {} if searching else {**(DATASET_RECIPES.get(dataset, {}) if scale == "paper" else {}), **DATASET_NEEDS.get(dataset, {})}
+    return kind(**{**method, **SCALES["search" if searching else "evaluation"][scale], **needs, **values})
 
 
 def run_name(p: SearchParameters | EvaluationParameters) -> str:
@@ -270,7 +308,7 @@ def run_name(p: SearchParameters | EvaluationParameters) -> str:
         plain = make(SearchParameters, {"method": p.method, "scale": p.scale}).identity()
     else:
         head = f"cell-{p.cell.lower()}" if p.cell else "cell-of-" + p.run.replace("/", "-")
-        plain = make(EvaluationParameters, {"cell": "any", "scale": p.scale}).identity()
+        plain = make(EvaluationParameters, {"cell": "any", "scale": p.scale, "dataset": p.dataset}).identity()
     named = {"method", "cell", "run", "dataset", "scale", "seed", "study"}
     other = {key: value for key, value in p.identity().items() if key not in named and value != plain[key]}
     return "-".join([head, p.dataset, p.scale, f"seed{p.seed}", *(f"{key}_{value}" for key, value in other.items())])

@@ -1,23 +1,16 @@
-"""The data sets as tensors in memory, and batches made from them by tensor operations.
-
-A data set is decoded once and kept under DATA_ROOT/cache/; later runs map that file. Its fingerprint is a hash of every
-pixel and label, checked at each load and kept in each record. To add a data set, write a reader and enter it in READERS
-(and its name in config.DATASETS).
-"""
+"""Images as tensors in memory, and batches made from them by tensor operations. Which sets there are: datasets.py."""
 
 from __future__ import annotations
 
-import hashlib
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from . import augment
 from .errors import UserError
 
 
@@ -58,6 +51,10 @@ class ImageData:
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each channel of the training images, (C,), in [0, 1]."""
+        return self._statistics
+
+    @cached_property
+    def _statistics(self) -> tuple[Tensor, Tensor]:
         pixels = self.train.images.flatten(0, 2)
         mean, square = torch.zeros(self.channels, dtype=torch.float64), torch.zeros(self.channels, dtype=torch.float64)
         for part in pixels.split(1 << 22):
@@ -66,6 +63,15 @@ class ImageData:
             square += (part * part).sum(0)
         mean, square = mean / len(pixels), square / len(pixels)
         return mean.float(), (square - mean * mean).clamp_min(1e-12).sqrt().float()
+
+    def training(self, images: int, order: torch.Generator, batch: int, device: torch.device, **options: Any) -> Batches:
+        """Batches of `images` training images drawn by `order` (0: of all), cropped by an eighth of the side. options: of `Batches`."""
+        train = self.train.take(torch.randperm(len(self.train), generator=order)[:images]) if images else self.train
+        return Batches(train, batch, *self.statistics(), device, pad=self.size // 8, **options)
+
+    def testing(self, batch: int, device: torch.device, share: slice = slice(None)) -> Batches:
+        """Batches of the test images, not augmented."""
+        return Batches(self.test, min(batch, len(self.test)), *self.statistics(), device, share=share)
 
     def describe(self) -> dict[str, Any]:
         """What a record keeps."""
@@ -80,158 +86,12 @@ class ImageData:
         }
 
 
-Parts = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # train images, labels, test images, labels
-
-
-def _read_digits(root: Path, download: bool) -> tuple[str, Parts]:
-    """scikit-learn's 1,797 handwritten digits, 8×8; every fifth is a test image."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-    labels = digits.target.astype(np.int64)
-    test = np.arange(len(labels)) % 5 == 4
-    return "digits", (images[~test], labels[~test], images[test], labels[test])
-
-
-def _read_cifar10(root: Path, download: bool) -> tuple[str, Parts]:
-    """CIFAR-10 from torchvision's folder, else from an image folder cifar10/{train,test}/<class>/."""
-    from torchvision.datasets import CIFAR10
-
-    if download or (root / "cifar-10-batches-py").is_dir():
-        try:
-            halves = [CIFAR10(str(root), train=train, download=download) for train in (True, False)]
-        except (RuntimeError, OSError) as error:
-            raise DataError(f"CIFAR-10 under {root} is damaged or could not be fetched: {_one_line(error)}") from None
-        return "cifar10", tuple(a for h in halves for a in (h.data, np.array(h.targets, dtype=np.int64)))  # type: ignore[return-value]
-    folder = root / "cifar10"
-    if not folder.is_dir():
-        raise DataError(
-            f"CIFAR-10 is not under {root}: expected cifar-10-batches-py/ (--download true fetches it) "
-            "or an image folder cifar10/{train,test}/<class>/; --data-root or ASAP_DATA names another place"
-        )
-    return _read_image_folder(folder, "cifar10", 32)
-
-
-def _read_fashion_mnist(root: Path, download: bool) -> tuple[str, Parts]:
-    """Fashion-MNIST from torchvision's folder, 28×28, padded with zeros to 32×32."""
-    from torchvision.datasets import FashionMNIST
-
-    if not download and not (root / "FashionMNIST" / "raw").is_dir():
-        raise DataError(f"Fashion-MNIST is not under {root}: expected FashionMNIST/raw/ (--download true fetches it)")
-    try:
-        halves = [FashionMNIST(str(root), train=train, download=download) for train in (True, False)]
-    except (RuntimeError, OSError, ValueError) as error:
-        raise DataError(f"Fashion-MNIST under {root} is damaged or could not be fetched: {_one_line(error)}") from None
-    parts: list[np.ndarray] = []
-    for half in halves:
-        parts += [np.pad(half.data.numpy(), ((0, 0), (2, 2), (2, 2)))[..., None], half.targets.numpy().astype(np.int64)]
-    return "fashion_mnist", tuple(parts)  # type: ignore[return-value]
-
-
-def _read_image_folder(folder: Path, name: str, size: int) -> tuple[str, Parts]:
-    """{train,test}/<class>/* of size×size images; JPEG files make the variant `name-jpegQUALITY`."""
-    from PIL import Image
-    from torchvision.datasets import ImageFolder
-
-    print(f"reading {folder}, once", file=sys.stderr)
-    variant, parts = name, []
-    classes: list[str] | None = None
-    for half in ("train", "test"):
-        try:
-            listing = ImageFolder(str(folder / half))
-        except (FileNotFoundError, OSError) as error:
-            raise DataError(f"{folder / half}: {_one_line(error)}") from None
-        if classes is not None and listing.classes != classes:
-            raise DataError(f"{folder}: train and test have different classes")
-        classes = listing.classes
-        images = np.empty((len(listing), size, size, 3), dtype=np.uint8)
-        for i, (path, _) in enumerate(listing.samples):
-            try:
-                with Image.open(path) as image:
-                    if image.size != (size, size):
-                        raise DataError(f"{path}: {image.size[0]}×{image.size[1]} pixels, expected {size}×{size}")
-                    if i == 0 and image.format == "JPEG":
-                        variant = f"{name}-jpeg{_jpeg_quality(image.quantization[0])}"  # type: ignore[attr-defined]
-                    images[i] = np.asarray(image.convert("RGB"))
-            except (OSError, SyntaxError) as error:
-                raise DataError(f"{path}: damaged image: {_one_line(error)}") from None
-        parts += [images, np.array(listing.targets, dtype=np.int64)]
-    return variant, tuple(parts)  # type: ignore[return-value]
-
-
-def _jpeg_quality(table: list[int]) -> int:
-    """The quality 1–100 whose luminance table (libjpeg's, from its first entry 16) starts as this file's does."""
-    for quality in range(100, 0, -1):
-        scale = 200 - 2 * quality if quality >= 50 else 5000 // quality
-        if max(1, (16 * scale + 50) // 100) == table[0] and max(1, (99 * scale + 50) // 100) == table[-1]:
-            return quality
-    return 0
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
-
-
-READERS: dict[str, Callable[[Path, bool], tuple[str, Parts]]] = {
-    "digits": _read_digits,
-    "cifar10": _read_cifar10,
-    "fashion_mnist": _read_fashion_mnist,
-}
-
-
-def load(name: str, root: Path, download: bool = False) -> ImageData:
-    """The data set of this name, decoded at the first call and cached under root/cache/.
-
-    Raises `DataError`, one line, where it is missing, damaged, or its cache does not match its fingerprint.
-    """
-    cache = root / "cache" / f"{name}.safetensors"
-    if name == "digits":
-        variant, parts = READERS[name](root, download)
-        tensors = dict(zip(("train_images", "train_labels", "test_images", "test_labels"), map(torch.from_numpy, parts), strict=True))
-        return _assemble(name, variant, tensors, _fingerprint(tensors))
-    from .checkpoint import CheckpointError, read_tensors, write_tensors
-
-    if cache.is_file():
-        try:
-            tensors, meta = read_tensors(cache)
-            if _fingerprint(tensors) == meta["fingerprint"]:
-                return _assemble(name, meta["variant"], tensors, meta["fingerprint"])
-        except (CheckpointError, KeyError):
-            pass
-        raise DataError(f"{cache} is damaged; delete it and it is made anew")
-    variant, parts = READERS[name](root, download)
-    tensors = {
-        key: torch.from_numpy(np.ascontiguousarray(part))
-        for key, part in zip(("train_images", "train_labels", "test_images", "test_labels"), parts, strict=True)
-    }
-    data = _assemble(name, variant, tensors, _fingerprint(tensors))
-    try:
-        write_tensors(cache, tensors, {"variant": variant, "fingerprint": data.fingerprint})
-    except OSError as error:
-        print(f"note: {name} is not cached: {_one_line(error)}", file=sys.stderr)
-    return data
-
-
-def _fingerprint(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for key in sorted(tensors):
-        digest.update(f"{key}{tuple(tensors[key].shape)}".encode())
-        digest.update(tensors[key].numpy().data)
-    return digest.hexdigest()[:16]
-
-
-def _assemble(name: str, variant: str, tensors: dict[str, Tensor], fingerprint: str) -> ImageData:
-    train = Split(tensors["train_images"], tensors["train_labels"])
-    test = Split(tensors["test_images"], tensors["test_labels"])
-    return ImageData(name, variant, train, test, int(train.labels.max()) + 1, fingerprint)
-
-
 class Batches:
     """Batches of a split on a device: crop and flip as one gather, normalised and cut out in place.
 
     Images are padded once, with black. `pad` 0 means no crop and no flip. Each call of `epoch` takes a generator, so
-    that a batch depends on nothing but the seed behind it.
+    that a batch depends on nothing but the seed behind it. share: which images of every batch to make, for processes
+    that train together; random numbers are drawn for all of them, so together they make the batches that one would.
     """
 
     def __init__(
@@ -245,11 +105,14 @@ class Batches:
         flip: bool = True,
         cutout: int = 0,
         autoaugment: bool = False,
+        color: bool = False,
+        share: slice = slice(None),
     ) -> None:
         if len(split) < batch:
             raise DataError(f"{len(split)} images do not fill one batch of {batch}")
         self.size, self.batch, self.pad = split.images.shape[1], batch, pad
-        self.flip, self.cutout, self.autoaugment = flip and pad > 0, cutout, autoaugment
+        self.flip, self.cutout, self.autoaugment, self.color = flip and pad > 0, cutout, autoaugment, color
+        self.share = share
         images = split.images
         if pad:
             images = torch.nn.functional.pad(images, (0, 0, pad, pad, pad, pad))
@@ -270,7 +133,7 @@ class Batches:
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Every image once, in order and not augmented; the last batch may be smaller."""
-        for indices in torch.arange(len(self.labels)).split(self.batch):
+        for indices in torch.arange(len(self.labels))[self.share].split(self.batch):
             yield self._plain(indices)
 
     def _plain(self, indices: Tensor) -> tuple[Tensor, Tensor]:
@@ -279,42 +142,43 @@ class Batches:
         return self._normalise(self.images[indices][:, inner, inner]), self.labels[indices]
 
     def make(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """One augmented batch of the images at `indices` (B,)."""
-        count, side = len(indices), torch.arange(self.size)
+        """One augmented batch of the images at `indices` (B,); of a share of them, the share."""
+        count, side, share = len(indices), torch.arange(self.size), self.share
         padded, channels = self.size + 2 * self.pad, self.images.shape[3]
+        # random numbers are drawn on the CPU and for the whole batch, so that every device and process sees the same augmentation
+        mine = indices[share]
         if self.pad:
-            # random numbers are drawn on the CPU, so that every device sees the same augmentation
-            rows = torch.randint(2 * self.pad + 1, (count, 1), generator=generator) + side
-            columns = torch.randint(2 * self.pad + 1, (count, 1), generator=generator) + side
+            rows = torch.randint(2 * self.pad + 1, (count, 1), generator=generator)[share] + side
+            columns = torch.randint(2 * self.pad + 1, (count, 1), generator=generator)[share] + side
             if self.flip:
-                flipped = torch.rand(count, generator=generator) < 0.5
+                flipped = torch.rand(count, generator=generator)[share] < 0.5
                 columns = torch.where(flipped[:, None], columns.flip(1), columns)
-            rows = (indices[:, None] * padded + rows) * padded  # where each row begins among all pixels
+            rows = (mine[:, None] * padded + rows) * padded  # where each row begins among all pixels
             pixel = (rows[:, :, None] + columns[:, None, :]).to(self.device)  # (B, H, W)
-            pixels = self.images.view(-1, channels).index_select(0, pixel.view(-1)).view(count, self.size, self.size, channels)
-            indices = indices.to(self.device)
+            pixels = self.images.view(-1, channels).index_select(0, pixel.view(-1)).view(len(mine), self.size, self.size, channels)
+            mine = mine.to(self.device)
         else:
-            indices = indices.to(self.device)
-            pixels = self.images[indices]
+            mine = mine.to(self.device)
+            pixels = self.images[mine]
         if self.autoaugment:
-            from .augment import autoaugment
-
-            pixels = autoaugment(pixels.permute(0, 3, 1, 2), generator).permute(0, 2, 3, 1)
+            pixels = augment.autoaugment(pixels.permute(0, 3, 1, 2), augment.policies(count, generator)[share]).permute(0, 2, 3, 1)
+        if self.color:
+            pixels = augment.color(pixels.permute(0, 3, 1, 2), augment.color_factors(count, generator)[share]).permute(0, 2, 3, 1)
         images = self._normalise(pixels)
         if self.cutout:
-            self._cut_out(images, generator)
-        return images, self.labels[indices]
+            corners = torch.stack([torch.randint(self.size, (count,), generator=generator) for _ in range(2)], 1)
+            self._cut_out(images, corners[share] - self.cutout // 2)
+        return images, self.labels[mine]
 
     def _normalise(self, pixels: Tensor) -> Tensor:
         rows = pixels.reshape(len(pixels), self.size, -1).to(torch.float32).sub_(self.mean).div_(self.deviation)
         return rows.view(len(pixels), self.size, self.size, -1).permute(0, 3, 1, 2)  # NHWC memory: channels_last
 
-    def _cut_out(self, images: Tensor, generator: torch.Generator) -> None:
-        """Zero a square around a uniformly drawn pixel of each image, clipped at the border (DeVries and Taylor)."""
+    def _cut_out(self, images: Tensor, corners: Tensor) -> None:
+        """Zero a square of each image, clipped at the border (DeVries and Taylor). corners (B, 2): its first row and column."""
         side = torch.arange(self.size)
         inside = []
-        for places in (side, side.repeat_interleave(images.shape[1])):
-            first = torch.randint(self.size, (len(images), 1), generator=generator) - self.cutout // 2
+        for places, first in zip((side, side.repeat_interleave(images.shape[1])), corners.T[..., None], strict=True):
             inside.append(((places >= first) & (places < first + self.cutout)).to(torch.float32))
         keep = (1 - inside[0][:, :, None] * inside[1][:, None, :]).to(self.device)  # (B, H, W·C)
         images.permute(0, 2, 3, 1).view(keep.shape).mul_(keep)

@@ -13,12 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from . import annealing, data, machine
+from . import annealing, distributed, machine
 from .checkpoint import CheckpointError, load_optimizer, optimizer_tensors, read_tensors, write_tensors
 from .config import EvaluationParameters, ParameterError, runs_root
+from .data import ImageData
 from .graphs import graphed, reset
+from .imagenet import FolderData
 from .network import DerivedNetwork, Size
-from .records import Recorder, Run
+from .records import Follower, Recorder, Run
 from .runs import GLOBAL, INIT, SPLIT, TRAIN_ORDER, check_finite, measure, prepare, recording
 from .space import Genotype, cell_by_name
 
@@ -39,9 +41,9 @@ def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
     else:
         genotype = cell_by_name(p.cell)
     device, images = prepare(p)
-    with recording(p, "evaluation", device, images, genotype=genotype.to_dict()) as recorder:
+    with distributed.group(device, p.batch), recording(p, "evaluation", device, images, genotype=genotype.to_dict()) as recorder:
         if not recorder.finished:
-            _Evaluation(p, genotype, images, device, recorder).run(progress)
+            _Evaluation(p, genotype, images, device, recorder).run(progress and distributed.rank() == 0)
         return recorder.folder
 
 
@@ -49,25 +51,32 @@ class _Evaluation:
     """The state of one running evaluation."""
 
     def __init__(
-        self, p: EvaluationParameters, genotype: Genotype, images: data.ImageData, device: torch.device, recorder: Recorder
+        self,
+        p: EvaluationParameters,
+        genotype: Genotype,
+        images: ImageData | FolderData,
+        device: torch.device,
+        recorder: Recorder | Follower,
     ) -> None:
         self.p, self.device, self.recorder = p, device, recorder
-        train = images.train
-        if p.images:
-            train = train.take(torch.randperm(len(train), generator=machine.random_stream(p.seed, 0, SPLIT))[: p.images])
-        mean, deviation = images.statistics()
-        self.train = data.Batches(train, p.batch, mean, deviation, device, pad=images.size // 8, cutout=p.cutout, autoaugment=p.autoaugment)
-        self.test = data.Batches(images.test, min(4 * p.batch, len(images.test)), mean, deviation, device)
+        order = machine.random_stream(p.seed, 0, SPLIT)
+        augmentation = {"flip": p.flip, "cutout": p.cutout, "autoaugment": p.autoaugment, "color": p.color, "share": distributed.share()}
+        self.train = images.training(p.images, order, p.batch, device, **augmentation)
+        self.test = images.testing(4 * p.batch, device, distributed.share())
         machine.seed_everything(p.seed, 0, INIT)
-        shape = {
+        shape: dict[str, Any] = {
             "channels": p.channels,
             "layers": p.layers,
             "classes": images.classes,
             "image_channels": images.channels,
             "image_size": images.size,
+            "stem": p.stem,
+            "squeeze_excitation": p.squeeze_excitation,
         }
         self.size = Size(genotype, **shape)
         self.network = DerivedNetwork(genotype, **shape, auxiliary=p.auxiliary_weight > 0)
+        if p.sync_batch_norm:
+            distributed.share_batch_norm(self.network)
         self.network.to(device).to(memory_format=torch.channels_last)
         self.names: dict[Tensor, str] = {parameter: name for name, parameter in self.network.named_parameters()}
         if p.graphs and p.rate_schedule == "one_cycle":
@@ -75,9 +84,10 @@ class _Evaluation:
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), p.learning_rate, p.momentum, weight_decay=p.weight_decay, nesterov=p.nesterov
         )
-        self.forward = torch.compile(self.network) if p.compile else self.network
+        parallel = distributed.parallel(self.network, device)
+        self.forward = torch.compile(parallel) if p.compile else parallel
         self.drop = 0.0  # drop-path probability of the epoch
-        self.step = graphed(self._step, device, p.graphs)
+        self.step = graphed(self._step, device, p.graphs and distributed.world() == 1)
         self.epoch = 0  # whole epochs done
         self.rows: list[dict[str, Any]] = []
         if recorder.checkpoint.is_file():
@@ -105,7 +115,7 @@ class _Evaluation:
 
     def run_epoch(self, bar: Any) -> dict[str, Any]:
         p, epoch = self.p, self.epoch + 1
-        machine.seed_everything(p.seed, epoch, GLOBAL)
+        machine.seed_everything(p.seed, epoch, GLOBAL, *([distributed.rank()] if distributed.rank() else []))
         self.drop = p.drop_path * self.epoch / p.epochs
         reset(self.step)  # rate and drop-path are constants of a graph
         began = time.perf_counter()
@@ -126,8 +136,8 @@ class _Evaluation:
             "epoch": epoch,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "drop_path": self.drop,
-            "train_loss": float(loss_sum) / len(self.train),
-            "train_accuracy": int(correct) / (len(self.train) * p.batch),
+            "train_loss": float(distributed.total(loss_sum)) / distributed.world() / len(self.train),
+            "train_accuracy": int(distributed.total(correct)) / (len(self.train) * p.batch),
             "images": len(self.train) * p.batch,
             "seconds_weights": round(clock.total(), 4),
             "seconds": round(time.perf_counter() - began, 4),
@@ -154,13 +164,14 @@ class _Evaluation:
 
     def logits(self, images: Tensor) -> Tensor:
         with machine.autocast(self.device, self.p.precision):
-            return self.forward(images, 0.0)[0].float()
+            return (self.forward if distributed.world() == 1 else self.network)(images, 0.0)[0].float()
 
     def save(self) -> None:
         """Write the checkpoint, then the record so far."""
         tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"sgd/{name}": value for name, value in optimizer_tensors(self.optimizer, self.names).items()}
-        write_tensors(self.recorder.checkpoint, tensors, {"identity": self.p.identity(), "epoch": self.epoch, "rows": self.rows})
+        if distributed.rank() == 0:
+            write_tensors(self.recorder.checkpoint, tensors, {"identity": self.p.identity(), "epoch": self.epoch, "rows": self.rows})
         self.recorder.epochs(self.rows)
 
     def load(self) -> None:

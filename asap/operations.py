@@ -50,7 +50,7 @@ class _Depthwise(torch.autograd.Function):
             else:
                 grad_x, _ = backward(x, weight, [p, p], [True, False])
         if ctx.needs_input_grad[1]:
-            if k <= 3:
+            if k <= 3 or k > x.shape[3]:  # (a slice might not touch so small an image)
                 _, grad_weight = backward(x, weight, [p, p], [False, True])
             else:
                 slices = []
@@ -222,24 +222,26 @@ class SepConv(Operation):
 class DilConv(Operation):
     """A depthwise separable convolution of side k and dilation 2, once.
 
-    Needs an input of even sides. Its output is in phases at stride 1 (`finish` undoes them), and of the image's
-    even phase alone at stride 2.
+    On an input of even sides its output is in phases at stride 1 (`finish` undoes them), and of the image's even phase
+    alone at stride 2. An input of odd sides (`odd`: ImageNet's last cells, 7×7) has no such phases and takes the plain way.
     """
 
-    form = "dilated"
-
-    def __init__(self, channels: int, k: int, stride: int, affine: bool) -> None:
+    def __init__(self, channels: int, k: int, stride: int, affine: bool, odd: bool = False) -> None:
         super().__init__()
-        self.stride, self.padding = stride, k // 2
+        self.stride, self.padding, self.odd = stride, k // 2, odd
+        self.form = "rectified" if odd else "dilated"
+        self.in_phases = stride == 1 and not odd
         self.depthwise = _depthwise_weight(channels, k)
         self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels, affine=affine)
 
     def body(self, x: Tensor) -> Tensor:
+        if self.odd:
+            return self.pointwise(F.conv2d(x, self.depthwise, None, self.stride, 2 * self.padding, 2, x.shape[1]))
         return self.pointwise(depthwise(x, self.depthwise, 1, self.padding))
 
     def finish(self, x: Tensor) -> Tensor:
-        return unphase(x) if self.stride == 1 else x
+        return unphase(x) if self.in_phases else x
 
 
 class Conv7x1_1x7(Operation):
@@ -263,11 +265,24 @@ def _depthwise_weight(channels: int, k: int) -> nn.Parameter:
     return weight
 
 
-def make_operation(name: str, channels: int, stride: int, affine: bool, pool_norm: bool) -> Operation:
+class SqueezeExcitation(nn.Module):
+    """Channels weighted by what the whole image says of them (Hu et al. 2018): pool, C → C/16, ReLU, → C, sigmoid."""
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        self.squeeze, self.excite = nn.Linear(channels, channels // reduction), nn.Linear(channels // reduction, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = torch.sigmoid(self.excite(F.relu(self.squeeze(x.mean((2, 3))))))
+        return x * weights[:, :, None, None]
+
+
+def make_operation(name: str, channels: int, stride: int, affine: bool, pool_norm: bool, odd: bool = False) -> Operation:
     """The operation of this name (`space.ALL_OPERATIONS`) on `channels` channels at stride 1 or 2.
 
     affine: whether its BatchNorms learn a scale and a shift (evaluation) or not (search).
     pool_norm: whether pools are followed by a BatchNorm (search only).
+    odd: whether the sides of its input are odd.
     Raises KeyError for an unknown name.
     """
     if name in ("max_pool_3x3", "avg_pool_3x3"):
@@ -281,7 +296,7 @@ def make_operation(name: str, channels: int, stride: int, affine: bool, pool_nor
     sides = {"sep_conv_3x3": 3, "sep_conv_5x5": 5, "sep_conv_7x7": 7, "sep_conv_3x3_once": 3}
     if name in sides:
         return SepConv(channels, sides[name], stride, affine, twice=not name.endswith("_once"))
-    return DilConv(channels, {"dil_conv_3x3": 3, "dil_conv_5x5": 5}[name], stride, affine)
+    return DilConv(channels, {"dil_conv_3x3": 3, "dil_conv_5x5": 5}[name], stride, affine, odd)
 
 
 def drop_path(x: Tensor, probability: float) -> Tensor:

@@ -191,6 +191,28 @@ class Recorder:
         self._lock.close()
 
 
+@dataclass
+class Follower:
+    """What the other processes of a run hold in place of its `Recorder`: they write nothing."""
+
+    folder: Path
+    finished: bool
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / CHECKPOINT
+
+    def epochs(self, rows: list[dict[str, Any]]) -> None: ...
+
+    def test(self, result: Mapping[str, Any]) -> None: ...
+
+    def finish(self, outcome: Mapping[str, Any]) -> None: ...
+
+    def fail(self, reason: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
 def _difference(a: Any, b: Any) -> str:
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         return ", ".join(f"{k} is {a.get(k)!r} there, {b.get(k)!r} here" for k in sorted({*a, *b}) if a.get(k) != b.get(k))

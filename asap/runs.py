@@ -13,9 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import data, machine
+from . import distributed, machine
 from .config import EvaluationParameters, ParameterError, SearchParameters, data_root, run_name, runs_root
-from .records import Recorder
+from .data import Batches, ImageData
+from .datasets import load
+from .imagenet import FolderBatches, FolderData
+from .records import Follower, Recorder
 
 # the purposes of a run's random streams
 INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, GLOBAL = range(5)
@@ -25,14 +28,14 @@ class RunFailed(RuntimeError):
     """A run that began and could not end; the message is one line."""
 
 
-def prepare(p: SearchParameters | EvaluationParameters) -> tuple[torch.device, data.ImageData]:
+def prepare(p: SearchParameters | EvaluationParameters) -> tuple[torch.device, ImageData | FolderData]:
     """The device and the data set of a run. Raises `UserError` where either is not to be had."""
-    device = machine.choose_device(p.device)
+    device = distributed.local_device(machine.choose_device(p.device))
     if device.type == "cpu":
         machine.keep_freed_memory()
     if p.threads:
         torch.set_num_threads(p.threads)
-    images = data.load(p.dataset, data_root(p.data_root), p.download)
+    images = load(p.dataset, data_root(p.data_root), p.download)
     used = p.images or len(images.train)
     if used > len(images.train):
         raise ParameterError(f"images is {p.images}, but {p.dataset} has {len(images.train)} training images")
@@ -43,13 +46,19 @@ def prepare(p: SearchParameters | EvaluationParameters) -> tuple[torch.device, d
 
 @contextmanager
 def recording(
-    p: SearchParameters | EvaluationParameters, kind: str, device: torch.device, images: data.ImageData, **described: Any
-) -> Iterator[Recorder]:
+    p: SearchParameters | EvaluationParameters, kind: str, device: torch.device, images: ImageData | FolderData, **described: Any
+) -> Iterator[Recorder | Follower]:
     """The record of a run, locked; a failure inside is said in it."""
     folder: Path = runs_root(p.runs_root) / p.study / run_name(p)
-    recorder = Recorder(folder, kind, p.identity(), p.matches, data=images.describe(), machine=machine.describe(device), **described)
+    recorder: Recorder | Follower
+    if distributed.rank() == 0:
+        on = machine.describe(device) | ({"processes": distributed.world()} if distributed.world() > 1 else {})
+        recorder = Recorder(folder, kind, p.identity(), p.matches, data=images.describe(), machine=on, **described)
+        distributed.from_first(recorder.finished)
+    else:
+        recorder = Follower(folder, distributed.from_first(None))
     try:
-        if recorder.finished:
+        if recorder.finished and distributed.rank() == 0:
             print(f"{folder} is finished already; nothing was done", file=sys.stderr)
         yield recorder
     except torch.OutOfMemoryError as error:
@@ -71,7 +80,7 @@ def check_finite(row: dict[str, Any]) -> None:
 
 
 @torch.no_grad()
-def measure(network: torch.nn.Module, logits: Callable[[Tensor], Tensor], batches: data.Batches) -> tuple[float, float]:
+def measure(network: torch.nn.Module, logits: Callable[[Tensor], Tensor], batches: Batches | FolderBatches) -> tuple[float, float]:
     """Mean loss and accuracy on all images of `batches`, not augmented, with BatchNorm's running statistics."""
     network.eval()
     loss = torch.zeros((), dtype=torch.float64, device=batches.device)
@@ -81,11 +90,11 @@ def measure(network: torch.nn.Module, logits: Callable[[Tensor], Tensor], batche
         loss += F.cross_entropy(predicted, labels, reduction="sum")
         correct += (predicted.argmax(1) == labels).sum()
     network.train()
-    return float(loss) / len(batches.labels), int(correct) / len(batches.labels)
+    return float(distributed.total(loss)) / len(batches.labels), int(distributed.total(correct)) / len(batches.labels)
 
 
 @torch.no_grad()
-def recalibrate(network: torch.nn.Module, logits: Callable[[Tensor], Tensor], batches: data.Batches) -> None:
+def recalibrate(network: torch.nn.Module, logits: Callable[[Tensor], Tensor], batches: Batches | FolderBatches) -> None:
     """Set BatchNorm's running statistics to their averages over all batches, not augmented."""
     norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]

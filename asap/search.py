@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from . import annealing, data, graphs, machine
+from . import annealing, distributed, graphs, machine
 from .checkpoint import CheckpointError, load_optimizer, optimizer_tensors, read_tensors, write_tensors
-from .config import SearchParameters
+from .config import ParameterError, SearchParameters
+from .data import Batches, ImageData
 from .graphs import graphed
 from .methods import make_method
 from .methods.base import Batch, Masks, Mixture, Step, one_cell
@@ -31,8 +32,12 @@ def search(parameters: SearchParameters, progress: bool = True) -> Path:
     A finished run is left as it is. Raises `UserError` before any work where the input is bad, `RunFailed` where the
     loss stopped being finite.
     """
+    if distributed.world() > 1:
+        raise ParameterError("a search runs in one process, not under torchrun")
     device, images = prepare(parameters)
+    assert isinstance(images, ImageData)
     with recording(parameters, "search", device, images) as recorder:
+        assert isinstance(recorder, Recorder)
         if not recorder.finished:
             _Search(parameters, images, device, recorder).run(progress)
         return recorder.folder
@@ -41,15 +46,15 @@ def search(parameters: SearchParameters, progress: bool = True) -> Path:
 class _Search:
     """The state of one running search."""
 
-    def __init__(self, p: SearchParameters, images: data.ImageData, device: torch.device, recorder: Recorder) -> None:
+    def __init__(self, p: SearchParameters, images: ImageData, device: torch.device, recorder: Recorder) -> None:
         self.p, self.device, self.recorder = p, device, recorder
         # the training images are halved by one random order: the first half is for w, the second for α
         order = torch.randperm(len(images.train), generator=machine.random_stream(p.seed, 0, SPLIT))[: p.images or None]
         half = len(order) // 2
         mean, deviation = images.statistics()
         crop = images.size // 8  # 4 at 32×32
-        self.train = data.Batches(images.train.take(order[:half]), p.batch, mean, deviation, device, crop)
-        self.validation = data.Batches(images.train.take(order[half : 2 * half]), p.batch, mean, deviation, device, crop)
+        self.train = Batches(images.train.take(order[:half]), p.batch, mean, deviation, device, crop)
+        self.validation = Batches(images.train.take(order[half : 2 * half]), p.batch, mean, deviation, device, crop)
         machine.seed_everything(p.seed, 0, INIT)
         self.method = make_method(p, device)
         self.network = Supernet(self.method.operations, p.channels, p.layers, p.nodes, images.classes, images.channels)

@@ -97,7 +97,7 @@ class SearchCell(nn.Module):
                     operation: Operation = edge[name]  # type: ignore[assignment]
                     assert operation.norm is not None
                     x = scaled_norm(operation.body(source.read(operation.form)), operation.norm, phi[e, o])
-                    if isinstance(operation, DilConv) and operation.stride == 1:
+                    if isinstance(operation, DilConv) and operation.in_phases:
                         phased = x if phased is None else phased.add_(x)
                     else:
                         total = x if total is None else total.add_(x)

@@ -3,8 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from asap import data
-from asap.augment import autoaugment
+from asap import augment, datasets
 from asap.data import Batches, DataError, Split
 
 
@@ -19,7 +18,7 @@ def folder(root, count=4, size=32, extension="jpg", **options):
 
 
 def test_digits_are_embedded_and_always_the_same(tmp_path):
-    images = data.load("digits", tmp_path)
+    images = datasets.load("digits", tmp_path)
     described = images.describe()
     assert (described["train_images"], described["test_images"], described["classes"]) == (1438, 359, 10)
     assert described["shape"] == [1, 8, 8]
@@ -29,39 +28,39 @@ def test_digits_are_embedded_and_always_the_same(tmp_path):
 @pytest.mark.parametrize(("extension", "options", "variant"), [("jpg", {"quality": 75}, "cifar10-jpeg75"), ("png", {}, "cifar10")])
 def test_an_image_folder_is_read_once_and_cached(tmp_path, extension, options, variant):
     folder(tmp_path, extension=extension, **options)
-    images = data.load("cifar10", tmp_path)
+    images = datasets.load("cifar10", tmp_path)
     assert images.variant == variant and len(images.train) == 8 and images.classes == 2
     for path in (tmp_path / "cifar10").rglob(f"*.{extension}"):
         path.unlink()
-    again = data.load("cifar10", tmp_path)
+    again = datasets.load("cifar10", tmp_path)
     assert again.fingerprint == images.fingerprint and torch.equal(again.train.images, images.train.images)
 
 
 def test_a_damaged_cache_is_named(tmp_path):
     folder(tmp_path)
-    data.load("cifar10", tmp_path)
+    datasets.load("cifar10", tmp_path)
     cache = tmp_path / "cache" / "cifar10.safetensors"
     content = bytearray(cache.read_bytes())
     content[-1] ^= 255
     cache.write_bytes(content)
     with pytest.raises(DataError, match="delete it"):
-        data.load("cifar10", tmp_path)
+        datasets.load("cifar10", tmp_path)
 
 
 def test_missing_damaged_and_wrong_images_are_one_line(tmp_path):
     with pytest.raises(DataError, match="--download"):
-        data.load("cifar10", tmp_path)
+        datasets.load("cifar10", tmp_path)
     with pytest.raises(DataError, match="FashionMNIST"):
-        data.load("fashion_mnist", tmp_path)
+        datasets.load("fashion_mnist", tmp_path)
     folder(tmp_path)
     victim = tmp_path / "cifar10" / "test" / "bee" / "2.jpg"
     whole = victim.read_bytes()
     victim.write_bytes(whole[:200])
     with pytest.raises(DataError, match=r"bee/2\.jpg: damaged"):
-        data.load("cifar10", tmp_path)
+        datasets.load("cifar10", tmp_path)
     Image.new("RGB", (30, 32)).save(victim)
     with pytest.raises(DataError, match="30×32 pixels, expected 32×32"):
-        data.load("cifar10", tmp_path)
+        datasets.load("cifar10", tmp_path)
     assert not (tmp_path / "cache").exists()
 
 
@@ -119,15 +118,15 @@ def test_too_few_images_for_a_batch():
 
 def test_autoaugment_changes_images_by_its_generator_alone():
     images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
-    first = autoaugment(images, torch.Generator().manual_seed(1))
+    first = augment.autoaugment(images, augment.policies(64, torch.Generator().manual_seed(1)))
     assert first.dtype == torch.uint8 and first.shape == images.shape
-    assert torch.equal(first, autoaugment(images, torch.Generator().manual_seed(1)))
+    assert torch.equal(first, augment.autoaugment(images, augment.policies(64, torch.Generator().manual_seed(1))))
     changed = (first != images).flatten(1).any(1).float().mean()
     assert 0.6 < float(changed) < 1
 
 
 def test_statistics(tmp_path):
-    images = data.load("digits", tmp_path)
+    images = datasets.load("digits", tmp_path)
     mean, deviation = images.statistics()
     pixels = images.train.images.double() / 255
     assert float(mean) == pytest.approx(float(pixels.mean()), abs=1e-6)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from asap.network import AuxiliaryHead, DerivedNetwork, Size
+from asap.operations import DilConv, Source, SqueezeExcitation
 from asap.space import published_cell, published_cells
 from asap.tables import sizes
 
@@ -26,6 +28,19 @@ def test_the_larger_asap_networks(channels):
     assert (size.parameters, size.multiply_adds) == (expected["params"], expected["conv_fc_macs"])
 
 
+@pytest.mark.parametrize("name", published_cells())
+def test_imagenet_size_is_the_reference_to_the_digit(name):
+    size, expected = Size(published_cell(name), 48, 14, 1000, 3, 224, "imagenet"), REFERENCE[name]["imagenet_L14_C48"]
+    assert (size.parameters, size.multiply_adds) == (expected["params"], expected["conv_fc_macs"])
+
+
+def test_the_paper_s_imagenet_network():
+    """50 channels, SE: under 600 M multiply-adds; 4.6 M parameters, 5.9 M with the auxiliary head (the paper says 5.7 M)."""
+    size = Size(published_cell("ASAP"), 50, 14, 1000, 3, 224, "imagenet", squeeze_excitation=True)
+    assert size.multiply_adds < 600e6 and 4.5e6 < size.parameters < 4.7e6
+    assert 5.8e6 < dataclasses.replace(size, auxiliary=True).parameters < 6.0e6
+
+
 def test_the_recorded_sizes_are_the_reference():
     recorded = sizes(ROOT / "runs")
     for name in published_cells():
@@ -42,7 +57,7 @@ def test_agrees_with_the_plain_network(name):
         genotype = published_cell(name)
         ours = DerivedNetwork(genotype, 4, 3, 10, 3, 16, auxiliary=False).to(memory_format=torch.channels_last)
         theirs = plain.DerivedNetwork(genotype, 4, 3)
-        pairs = list(zip(ours.stem.parameters(), theirs.stem.parameters(), strict=True))
+        pairs = list(zip(ours.stems.parameters(), theirs.stem.parameters(), strict=True))
         pairs += zip(ours.head.parameters(), theirs.head.parameters(), strict=True)
         for a, b in zip(ours.cells, theirs.cells, strict=True):
             pairs += zip(a.preprocess[0].parameters(), b.preprocess0.parameters(), strict=True)
@@ -60,6 +75,32 @@ def test_agrees_with_the_plain_network(name):
         assert max(float((mine.grad - other.grad).abs().max()) for mine, other in pairs if mine.grad is not None) < 1e-10
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_dilated_convolution_of_an_image_of_odd_sides_is_the_plain_one(stride):
+    torch.manual_seed(0)
+    operation = DilConv(6, 5, stride, affine=False, odd=True).double()
+    x = torch.randn(3, 6, 7, 7, dtype=torch.float64)
+    plain_output = F.conv2d(F.conv2d(F.relu(x), operation.depthwise, None, stride, 4, 2, 6), operation.pointwise.weight)
+    assert torch.allclose(operation(Source(x, stride)), F.batch_norm(plain_output, None, None, training=True), atol=1e-10)
+
+
+def test_squeeze_excitation_weighs_channels_by_their_means():
+    torch.manual_seed(0)
+    module, x = SqueezeExcitation(32), torch.randn(3, 32, 5, 5)
+    (w1, b1), (w2, b2) = ((layer.weight, layer.bias) for layer in (module.squeeze, module.excite))
+    gate = torch.sigmoid((x.mean((2, 3)) @ w1.T + b1).clamp_min(0) @ w2.T + b2)
+    assert w1.shape == (2, 32) and torch.allclose(module(x), x * gate[..., None, None], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", published_cells())
+def test_imagenet_network_trains_a_step(name):
+    torch.manual_seed(0)
+    network = DerivedNetwork(published_cell(name), 4, 6, 10, 3, 64, auxiliary=True, stem="imagenet", squeeze_excitation=False)
+    logits, extra = network(torch.randn(2, 3, 64, 64), 0.2)
+    (F.cross_entropy(logits, torch.tensor([1, 2])) + 0.4 * F.cross_entropy(extra, torch.tensor([1, 2]))).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for n, p in network.named_parameters())
 
 
 def test_auxiliary_head_is_darts_on_8x8_and_works_on_other_sides():

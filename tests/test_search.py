@@ -268,7 +268,7 @@ def test_edge_rules(rule):
         method.alpha["normal"][2, 3] = 3.0 * method.temperature
         method.alpha["normal"][3, 3] = 0.1 * method.temperature
     method.pruned({"normal": decided, "reduce": decided})
-    genotype = method.genotype()
+    genotype = method.genotype(rule)
     node3 = [(e.operation, e.source) for e in genotype.normal if e.target == 3]
     if rule == "all_edges":
         assert len(genotype.normal) == 14

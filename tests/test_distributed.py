@@ -1,0 +1,101 @@
+"""Processes that train together under torchrun, on gloo: the steps are those of one process at the whole batch."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+
+from asap import distributed
+from asap.cli import main
+from asap.config import runs_root
+from asap.records import Run
+
+QUICK = [
+    "--scale",
+    "tiny",
+    "--cell",
+    "ASAP",
+    "--images",
+    "192",
+    "--batch",
+    "32",
+    "--epochs",
+    "1",
+    "--layers",
+    "3",
+    "--cutout",
+    "2",
+    "--learning-rate",
+    "0.005",
+]
+
+
+def run(root, *words, processes=2):
+    environment = {**os.environ, "ASAP_RUNS": str(root), "OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "asap.cli"]
+    return subprocess.run([*launch, "evaluate", *QUICK, *words], env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    root = tmp_path_factory.mktemp("together")
+    done = run(root, "--sync-batch-norm", "true")
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = done.stdout.split()
+    assert len(lines) == 1  # the first process alone speaks
+    return Run.open(root / lines[0])
+
+
+def test_two_processes_take_the_steps_of_one(together):
+    assert main(["evaluate", *QUICK, "--sync-batch-norm", "true"]) == 0
+    alone = Run.open(runs_root() / together.name)
+    assert together.info["machine"]["processes"] == 2 and "processes" not in alone.info["machine"]
+    a, b = together.epochs(), alone.epochs()
+    assert (a["train_loss"] - b["train_loss"]).abs().max() < 1e-5
+    assert together.test()["test_loss"] == pytest.approx(alone.test()["test_loss"], abs=1e-4)
+    assert together.test()["test_images"] == alone.test()["test_images"] == 359
+    pd.testing.assert_series_equal(a["images"], b["images"])
+
+    return runs_root()
+
+
+def test_an_interrupted_run_of_two_goes_on_and_a_finished_one_is_left(together, tmp_path):
+    folder = together.folder
+    again = run(folder.parent.parent, "--sync-batch-norm", "true")
+    assert again.returncode == 0 and again.stderr.count("is finished already") == 1
+    assert json.loads((folder / "run.json").read_text())["digest"] == together.info["digest"]
+
+
+def test_batch_norm_of_its_own_and_an_uneven_batch(tmp_path):
+    done = run(tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    uneven = run(tmp_path, "--batch", "33")
+    assert uneven.returncode != 0 and "a batch of 33 cannot be shared evenly by 2 processes" in uneven.stderr
+
+
+def test_a_search_refuses_torchrun(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["search", "--scale", "tiny"]) == 2
+    assert "one process" in capsys.readouterr().err
+
+
+def test_shared_batch_norm_is_batch_norm(monkeypatch):
+    """With one process' statistics standing for all, in float64: outputs, gradients and running statistics."""
+    monkeypatch.setattr(distributed.dist_functional, "all_reduce", lambda x: x)
+    torch.manual_seed(0)
+    plain = torch.nn.BatchNorm2d(5).double()
+    torch.nn.init.normal_(plain.weight)
+    shared = distributed.SharedBatchNorm.of(plain).double()
+    grads = []
+    x = torch.randn(6, 5, 3, 3, dtype=torch.float64)
+    for norm in (plain, shared):
+        leaf = x.clone().requires_grad_()
+        (norm(leaf) ** 3).sum().backward()
+        grads.append((leaf.grad, norm.weight.grad, norm.running_mean, norm.running_var))
+    for a, b in zip(*grads, strict=True):
+        assert torch.allclose(a, b, atol=1e-9)
+    assert torch.allclose(plain.eval()(x), shared.eval()(x))
