@@ -117,7 +117,7 @@ def _entropy_falls(runs: list[Run]) -> tuple[str, str]:
 def _size(channels: int, printed: float) -> Callable[[Path], Verdict]:
     def judge(root: Path) -> Verdict:
         try:
-            millions = sizes(root)["parameters"][("ASAP", channels)] / 1e6
+            millions = sizes(root)[("ASAP", channels)]["parameters"] / 1e6
         except (RecordError, KeyError) as error:
             return _missing(str(error))
         return Verdict(f"{millions:.3f} M at {channels} channels", "exact", HOLDS if size_verdict(millions, printed) == SAME else FAILS)

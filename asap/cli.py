@@ -63,7 +63,7 @@ def _command(argv: list[str]) -> int:
     cells = commands.add_parser("cells", help="the published cells and their sizes", allow_abbrev=False)
     cells.add_argument("--channels", type=int, default=36)
     cells.add_argument("--json", action="store_true", help="one JSON object: name → parameters, multiply_adds, source")
-    cells.add_argument("--record", action="store_true", help="write runs/sizes/cifar10.csv, all cells at the widths of Table 1")
+    cells.add_argument("--record", action="store_true", help="write the sizes of all cells, recorded searches' too, under runs/sizes/")
     cells.add_argument("--runs-root", default="")
     runs = commands.add_parser("runs", help="what is recorded, finished or not, and where", allow_abbrev=False)
     runs.add_argument("--runs-root", default="")
@@ -140,26 +140,41 @@ def _theory(given: dict[str, Any]) -> int:
 
 def _cells(given: dict[str, Any]) -> int:
     from .network import Size
-    from .records import write_atomically
-    from .space import published_cells
+    from .records import find_runs, write_atomically
+    from .space import Genotype, published_cells
 
     if given["channels"] < 1:
         raise UserError("channels must be at least 1")
 
-    def size(name: str, channels: int) -> dict[str, Any]:
-        computed = Size(published_cells()[name]["genotype"], channels)
+    def size(genotype: Genotype, channels: int) -> dict[str, int]:
+        computed = Size(genotype, channels)
         return {"parameters": computed.parameters, "multiply_adds": computed.multiply_adds}
 
+    published = {name: cell["genotype"] for name, cell in published_cells().items()}
     if given["record"]:
+        root = runs_root(given["runs_root"])
+        searched, _ = find_runs(root, "search")
+        own = {run.name: run.genotype() for run in searched if run.info["study"] not in ("scratch", "live")}
         lines = ["cell,channels,parameters,multiply_adds"]
-        for name in published_cells():
-            for channels in (36, 44, 50, 56):
-                lines.append(",".join(map(str, (name, channels, *size(name, channels).values()))))
-        path = runs_root(given["runs_root"]) / "sizes" / "cifar10.csv"
-        write_atomically(path, ("\n".join(lines) + "\n").encode())
-        print(path)
+        lines += [
+            ",".join(map(str, (name, channels, *size(genotype, channels).values())))
+            for name, genotype in (published | own).items()
+            for channels in (36, 44, 50, 56)
+        ]
+        image_net = ["cell,channels,squeeze_excitation,parameters,with_auxiliary,multiply_adds"]
+        for name, genotype in published.items():
+            for channels, attention in ((48, False), (50, True)):
+                found = Size(genotype, channels, 14, 1000, 3, 224, "imagenet", attention)
+                larger = dataclasses.replace(found, auxiliary=True).parameters
+                image_net.append(",".join(map(str, (name, channels, attention, found.parameters, larger, found.multiply_adds))))
+        for name, table in (("cifar10", lines), ("imagenet", image_net)):
+            path = root / "sizes" / f"{name}.csv"
+            write_atomically(path, ("\n".join(table) + "\n").encode())
+            print(path)
         return 0
-    rows = {name: {**size(name, given["channels"]), "source": cell["source"]} for name, cell in published_cells().items()}
+    rows: dict[str, dict[str, Any]] = {
+        name: {**size(published[name], given["channels"]), "source": cell["source"]} for name, cell in published_cells().items()
+    }
     if given["json"]:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     else:

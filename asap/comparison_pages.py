@@ -11,7 +11,7 @@ import pandas as pd
 from . import figures, tables
 from .config import runs_root
 from .pages import COPY_NOTE, problems, provenance, say, show
-from .records import Run
+from .records import RecordError, Run
 from .studies import Study, load
 
 STUDY = "methods"
@@ -136,7 +136,10 @@ def table3() -> None:
     """Table 3: test error and parameters of the pruning methods' cells under one recipe."""
     study, found = _found("evaluation")
     _left(study, found, "evaluation")
-    known = tables.parameters_at(runs_root())
+    try:
+        known = tables.sizes(runs_root())
+    except RecordError:
+        known = {}
     rows = []
     printed = {row["architecture"]: row for row in tables.paper()["table3"]["rows"]}
     for name, labels in TABLE3.items():
@@ -145,7 +148,7 @@ def table3() -> None:
             paper = printed.get(name) if i == 0 else None
             errors = [run.outcome["test_error"] for run in runs]
             own = [run.outcome["parameters"] / 1e6 for run in runs]
-            full = [known[(run.parameters["run"], 36)] / 1e6 for run in runs if (run.parameters["run"], 36) in known.index]
+            full = [known[(run.parameters["run"], 36)]["parameters"] / 1e6 for run in runs if (run.parameters["run"], 36) in known]
             rows.append(
                 [name if i == 0 else "", f"{paper['error']:.2f}" if paper else "–", f"{paper['parameters']:.1f}" if paper else "–", label,
                  tables.spread(errors), str(len(runs)), tables.spread(own, 3), tables.spread(full)]

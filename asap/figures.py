@@ -246,3 +246,40 @@ def entropy_along_search(panels: Sequence[dict[str, list[Run]]], labels: Sequenc
         ax.set_xlabel("time, scaled to [0, 1]")
     plt.close(figure)  # else a notebook shows it a second time
     return figure
+
+
+def error_against_cost(printed: Sequence[dict[str, Any]], ours: Sequence[dict[str, Any]]) -> Figure:
+    """Figure 1: error against search days, size and colour by parameters. printed: Table 1's rows; ours: name, cost, parameters, errors."""
+    style()
+    figure, axes = plt.subplots(2 if ours else 1, 1, figsize=(9, 10 if ours else 5.2), squeeze=False, layout="constrained")
+    panels = [[(r["architecture"].split(" (printed")[0], r["cost"], r["parameters"], r["error"]) for r in printed]]
+    if ours:
+        panels.append([(p["name"], p["cost"], p["parameters"], float(np.mean(p["errors"]))) for p in ours])
+    for ax, points, title in zip(axes[:, 0], panels, ("The paper's numbers", "Ours"), strict=False):
+        points = sorted(points, key=lambda point: point[3])
+        names, cost, millions, error = (list(column) for column in zip(*points, strict=True))
+        largest = max(millions)
+        dots = ax.scatter(
+            cost, error, s=[350 * m / largest for m in millions], c=millions, cmap="viridis", alpha=0.8, edgecolor="0.3", lw=0.6
+        )
+        ax.set_xscale("log")
+        ax.margins(x=0.15, y=0.12)
+        gap = 0.045 * (ax.get_ylim()[1] - ax.get_ylim()[0])  # a line of text
+        reach = 0.22 * np.log(ax.get_xlim()[1] / ax.get_xlim()[0])  # a label's length
+        placed: list[tuple[float, float]] = []
+        for name, x, y in zip(names, cost, error, strict=True):
+            height = y
+            while any(abs(np.log(x / other)) < reach and abs(height - level) < gap for other, level in placed):
+                height += gap / 2
+            placed.append((x, height))
+            mine = name.startswith(("ASAP", "ours"))
+            ax.annotate(
+                name, (x, y), xytext=(x * np.exp(0.05 * reach), height), fontsize=8, fontweight="bold" if mine else None, va="center",
+                arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "0.5"} if height > y else None,
+            )  # fmt: skip
+        ax.set_xlabel("search, GPU-days" if ax is axes[0, 0] else "search, days (of a GPU as printed, of this machine where ours)")
+        ax.set_ylabel("CIFAR-10 test error, %")
+        ax.set_title(title, fontsize=11)
+        figure.colorbar(dots, ax=ax, label="parameters, M")
+    plt.close(figure)
+    return figure

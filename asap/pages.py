@@ -4,14 +4,13 @@ or that the record is missing. Needs no torch."""
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
-import numpy as np
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from . import figures, tables
 from .claims import CLAIMS, searches
 from .config import SCALE_NAMES, EvaluationParameters, SearchParameters, checkout, make, runs_root
-from .records import RecordError, Run, find_runs
+from .records import Run, find_runs
 from .space import published_cell
 
 COPY_NOTE = (
@@ -146,63 +145,6 @@ def cell_figure(kind: str) -> None:
         )
         shown = [o for o in figures.COLOURS if ours[o] or theirs[o]]
         say(tables.markdown(["operation", "paper's cell", "ours"], [[f"`{o}`", str(theirs[o]), str(ours[o])] for o in shown]))
-
-
-def table1(scale: str = "cpu") -> None:
-    """Table 1: the paper's rows, exact sizes, and the errors recorded at one scale."""
-    problems()
-    root = runs_root()
-    runs, _ = find_runs(root, "evaluation", dataset="cifar10", scale=scale)
-    try:
-        frame = tables.table1(root, runs)
-    except RecordError as error:
-        say(f":::{{warning}}\n{error}\n:::")
-        return
-    rows = [
-        [
-            row["architecture"],
-            tables.plus_minus(row["error"], row["deviation"]),
-            f"{row['parameters']:.1f}",
-            f"{row['cost']:g}",
-            f"{row['computed']:.3f} ({row['channels']:.0f})" if not np.isnan(row["computed"]) else "–",
-            row["size"],
-            tables.plus_minus(row["our_error"], row["our_deviation"]) + (f" ({row['n']})" if row["n"] else ""),
-        ]
-        for _, row in frame.iterrows()
-    ]
-    say(
-        tables.markdown(
-            [
-                "architecture",
-                "paper: error, %",
-                "paper: M",
-                "paper: GPU-days",
-                "computed: M (C)",
-                "size: verdict",
-                f"ours at {scale}: error, % (n)",
-            ],
-            rows,
-        )
-    )
-    say(
-        "**Table 1.** Paper: as printed. Computed: parameters of the published cell in the evaluation network of 20 cells at C channels, "
-        "without the auxiliary head, and whether that is the printed number (the other papers print the sizes of networks of their own; "
-        "a dash where the cell was never published). Ours: test error of a recorded evaluation, mean ± "
-        f"deviation between seeds, n runs. {COPY_NOTE}"
-    )
-    searched = [(run, run.parameters["run"]) for run in runs if run.parameters["run"]]
-    if searched:
-        say("**Cells that our own searches ended in**, under the same recipe:")
-        own = []
-        for run, name in searched:
-            result = run.outcome
-            test_error = tables.plus_minus(result["test_error"], result["test_error_standard_error"])
-            own.append([f"`{name}`", test_error, f"{result['parameters'] / 1e6:.3f}", str(run.parameters["seed"])])
-        say(tables.markdown(["search", "test error, % (± binomial)", "parameters, M", "seed"], own))
-    if runs:
-        say("\n".join(f"- {provenance(run)}" for run in runs))
-    else:
-        missing(f"an evaluation at {scale} scale", f"asap evaluate --cell ASAP --dataset cifar10 --scale {scale} --study cells")
 
 
 def claims() -> None:

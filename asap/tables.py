@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .records import RecordError, Run
+from .config import EvaluationParameters, make
+from .records import RecordError, Run, find_runs
 
 SAME, DIFFERS = "as printed", "differs"
 
@@ -23,25 +24,21 @@ def paper() -> dict[str, Any]:
     return json.loads(files("asap").joinpath("paper.json").read_text(encoding="utf-8"))
 
 
-def sizes(root: Path) -> pd.DataFrame:
-    """The sizes of the published cells that `asap cells --record` left under runs/sizes/, by cell and channels.
+Sizes = dict[tuple[str, int], dict[str, float]]
+
+
+def sizes(root: Path, network: str = "cifar10") -> Sizes:
+    """The sizes of cells that `asap cells --record` left under runs/sizes/, by cell and channels: parameters, multiply_adds
+    and (imagenet) with_auxiliary. network: cifar10 or imagenet.
 
     Raises `RecordError` where they are missing or damaged.
     """
-    path = root / "sizes" / "cifar10.csv"
+    path = root / "sizes" / f"{network}.csv"
     try:
-        frame = pd.read_csv(path)
-        return frame.set_index(["cell", "channels"])[["parameters", "multiply_adds"]]
+        rows = pd.read_csv(path).to_dict("records")
+        return {(str(row["cell"]), int(row["channels"])): {str(k): float(v) for k, v in row.items() if k != "cell"} for row in rows}
     except (OSError, ValueError, KeyError):
-        raise RecordError("runs/sizes/cifar10.csv is missing or damaged; `asap cells --record` makes it") from None
-
-
-def parameters_at(root: Path) -> pd.Series:
-    """Parameters by (cell, channels), empty where the table of sizes is missing."""
-    try:
-        return sizes(root)["parameters"]
-    except RecordError:
-        return pd.Series(dtype=float)
+        raise RecordError(f"runs/sizes/{network}.csv is missing or damaged; `asap cells --record` makes it") from None
 
 
 def size_verdict(computed: float, printed: float) -> str:
@@ -50,44 +47,23 @@ def size_verdict(computed: float, printed: float) -> str:
     return SAME if abs(computed - printed) < 0.1 else DIFFERS
 
 
-def table1(root: Path, evaluations: list[Run]) -> pd.DataFrame:
-    """Table 1: the paper's rows beside ours.
-
-    Sizes are exact, computed at the row's channels (36 where it names none). Errors are the mean over the seeds of
-    the evaluations given, at their scale, with the deviation between seeds where there are several; n counts them.
-    """
-    known = sizes(root)
-    errors = errors_by_cell(evaluations)
-    rows = []
-    for row in paper()["table1"]["rows"]:
-        cell, channels = row["cell"], row.get("channels", 36)
-        computed = float(known["parameters"][(cell, channels)]) / 1e6 if cell else np.nan
-        recorded = errors.get(str(cell).lower(), []) if channels == 36 else []
-        rows.append(
-            {
-                "architecture": row["architecture"],
-                "error": row["error"],
-                "deviation": row["deviation"],
-                "parameters": row["parameters"],
-                "cost": row["cost"],
-                "channels": channels if cell else None,
-                "computed": computed,
-                "size": size_verdict(computed, row["parameters"]) if cell else "–",
-                "our_error": np.mean(recorded) if recorded else np.nan,
-                "our_deviation": np.std(recorded, ddof=1) if len(recorded) > 1 else np.nan,
-                "n": len(recorded),
-            }
-        )
-    return pd.DataFrame(rows)
+def evaluations(root: Path, dataset: str, scale: str) -> list[Run]:
+    """The finished evaluations on a data set by the scale's own recipe, none of its parameters changed."""
+    found, _ = find_runs(root, "evaluation", dataset=dataset, scale=scale)
+    same = ("run", "cell", "dataset", "scale", "seed", "study")
+    return [run for run in found if make(EvaluationParameters, {k: run.parameters[k] for k in same}).matches(run.parameters)]
 
 
-def errors_by_cell(evaluations: list[Run]) -> dict[str, list[float]]:
-    """Test errors in per cent by cell: a published cell's name in lower case, or study/run of the search it came from."""
-    errors: dict[str, list[float]] = {}
-    for run in evaluations:
-        name = run.parameters["cell"].lower() or run.parameters["run"]
-        errors.setdefault(name, []).append(run.outcome["test_error"])
-    return errors
+def cell_name(run: Run) -> str:
+    """The cell that an evaluation trained: a published cell's name in lower case, random-SEED, or study/run of its search."""
+    return str(run.parameters["cell"].lower() or run.parameters["run"])
+
+
+def errors(runs: Sequence[Run]) -> pd.DataFrame:
+    """Test errors in per cent, (cell, seed); a cell's own search, a random cell, a published one alike."""
+    rows = [(cell_name(run), run.parameters["seed"], run.outcome["test_error"]) for run in runs]
+    frame = pd.DataFrame(rows, columns=["cell", "seed", "error"])
+    return frame.pivot_table(index="cell", columns="seed", values="error")
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:

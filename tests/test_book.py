@@ -1,5 +1,6 @@
 """The book's sources: configured with keys that exist, buildable without torch, honest where a record is missing."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -58,7 +59,8 @@ def test_an_experiment_s_parameters_cell_names_every_parameter(path):
 
 
 THEORY = ["verdicts()", "reference_table()", "looseness()", "breaks()", "schedules()", "tighter()", "real_search()"]
-PAGES = ["figure2()", "figure3()", "cell_figure('normal')", "cell_figure('reduce')", "table1()", "claims()", "scales()"]
+PAGES = ["figure2()", "figure3()", "cell_figure('normal')", "cell_figure('reduce')", "claims()", "scales()"]
+TRANSFER = ["table1()", "table2()", "figure1()", "planned()"]
 COMPARISON = ["figure6()", "figure7()", "table3()"]
 WITHOUT_TORCH = """
 import sys
@@ -67,8 +69,10 @@ class NoTorch:
         if name.split(".")[0] in ("torch", "torchvision"):
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, NoTorch())
-from asap import comparison_pages, pages, theory_pages
-for module, calls in ((pages, {pages!r}), (theory_pages, {theory!r}), (comparison_pages, {comparison!r})):
+from asap import comparison_pages, pages, theory_pages, transfer_pages
+for module, calls in (
+    (pages, {pages!r}), (theory_pages, {theory!r}), (comparison_pages, {comparison!r}), (transfer_pages, {transfer!r})
+):
     for call in calls:
         eval("module." + call)
 """
@@ -78,24 +82,24 @@ for module, calls in ((pages, {pages!r}), (theory_pages, {theory!r}), (compariso
 def test_pages_need_no_torch(tmp_path, records):
     root = ROOT / "runs" if records == "committed" else tmp_path
     environment = {**os.environ, "ASAP_RUNS": str(root), "MPLBACKEND": "Agg"}
-    code = WITHOUT_TORCH.format(pages=PAGES, theory=THEORY, comparison=COMPARISON)
+    code = WITHOUT_TORCH.format(pages=PAGES, theory=THEORY, comparison=COMPARISON, transfer=TRANSFER)
     subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, check=True, capture_output=True, text=True)
 
 
-def shown(monkeypatch, call, root):
+def shown(monkeypatch, call, root, module="pages"):
     from asap import pages
 
     texts = []
     monkeypatch.setenv("ASAP_RUNS", str(root))
     monkeypatch.setattr(pages, "display", lambda thing: texts.append(getattr(thing, "data", "a figure")))
-    eval("pages." + call, {"pages": pages})
+    eval("module." + call, {"module": importlib.import_module(f"asap.{module}")})
     return "\n".join(texts)
 
 
 def test_a_page_whose_record_is_missing_says_so_and_how_to_make_it(monkeypatch, tmp_path):
     for call in ("figure2()", "figure3()"):
         assert "asap search --method asap --dataset cifar10" in shown(monkeypatch, call, tmp_path)
-    assert "runs/sizes/cifar10.csv is missing" in shown(monkeypatch, "table1()", tmp_path)
+    assert "runs/sizes/cifar10.csv is missing" in shown(monkeypatch, "table1()", tmp_path, "transfer_pages")
     text = shown(monkeypatch, "cell_figure('normal')", tmp_path)
     assert "asap search" in text and "a figure" in text  # the paper's cell is still there
     assert shown(monkeypatch, "claims()", tmp_path).count("no record") >= 8

@@ -46,7 +46,10 @@ def test_the_recorded_sizes_are_the_reference():
     for name in published_cells():
         for channels in (36, 44, 50):
             expected = REFERENCE[name][f"cifar10_L20_C{channels}"]
-            assert tuple(recorded.loc[(name, channels)]) == (expected["params"], expected["conv_fc_macs"])
+            found = recorded[(name, channels)]
+            assert (found["parameters"], found["multiply_adds"]) == (expected["params"], expected["conv_fc_macs"])
+        expected = REFERENCE[name]["imagenet_L14_C48"]
+        assert sizes(ROOT / "runs", "imagenet")[(name, 48)]["parameters"] == expected["params"]
 
 
 @pytest.mark.parametrize("name", ["ASAP", "AmoebaNet_A", "SNAS_aggressive", "PR_DARTS_DL2"])

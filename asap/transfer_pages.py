@@ -1,0 +1,290 @@
+"""The pages that compare cells under one recipe: Tables 1 and 2 and Figure 1. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from . import figures, tables
+from .config import runs_root
+from .pages import COPY_NOTE, missing, problems, provenance, say, show
+from .records import RecordError, Run
+from .studies import load
+
+STUDY = "transfer"
+
+
+def is_random(cell: str) -> bool:
+    return cell.startswith("random-")
+
+
+def table1(scale: str = "cpu") -> None:
+    """Table 1: the paper's rows, exact sizes, and the errors recorded at one scale."""
+    problems()
+    root = runs_root()
+    runs = tables.evaluations(root, "cifar10", scale)
+    try:
+        known = tables.sizes(root)
+    except RecordError as error:
+        say(f":::{{warning}}\n{error}\n:::")
+        return
+    ours = tables.errors(runs)
+    rows = []
+    for row in tables.paper()["table1"]["rows"]:
+        cell, channels = row["cell"], row.get("channels", 36)
+        size = known[(cell, channels)] if cell else None
+        seeds = ours.loc[cell.lower()].dropna() if cell and channels == 36 and cell.lower() in ours.index else []
+        rows.append(
+            [
+                row["architecture"],
+                tables.plus_minus(row["error"], row["deviation"]),
+                f"{row['parameters']:.1f}",
+                f"{row['cost']:g}",
+                f"{size['parameters'] / 1e6:.3f} ({channels})" if size is not None else "–",
+                tables.size_verdict(size["parameters"] / 1e6, row["parameters"]) if size is not None else "–",
+                f"{size['multiply_adds'] / 1e6:.0f}" if size is not None else "–",
+                _spread(seeds),
+            ]
+        )
+    large = known[("ASAP", 56)]
+    rows.append(
+        [
+            "ASAP, the width that 6.0 M needs",
+            "–",
+            "6.0",
+            "–",
+            f"{large['parameters'] / 1e6:.3f} (56)",
+            "",
+            f"{large['multiply_adds'] / 1e6:.0f}",
+            "–",
+        ]
+    )
+    rows.append(["random cells", "–", "–", "0", "–", "–", "–", _random(ours)])
+    headers = ["architecture", "paper: error, %", "paper: M", "paper: GPU-days", "computed: M (C)", "size: verdict", "M multiply-adds",
+               f"ours at {scale}: error, % (n)"]  # fmt: skip
+    say(tables.markdown(headers, rows))
+    say(
+        "**Table 1.** Paper: as printed. Computed: parameters of the published cell in the evaluation network of 20 cells at C channels, without the "
+        "auxiliary head, and whether that is the printed number (the other papers print the sizes of networks of their own; a dash where the cell was "
+        "never published: AmoebaNet-B, DSO-NAS, PARSEC, and the first-order cell of DARTS). Ours: test error of recorded evaluations, mean ± deviation "
+        f"between seeds, n seeds; of random cells, mean ± deviation between cells, n cells. {COPY_NOTE}"
+    )
+    asap = known[("ASAP", 50)]["parameters"] / 1e6
+    say(
+        f"**ASAP-Large has {asap:.2f} M parameters, not 6.0 M.** The published cell gives the printed sizes at 36 and 44 channels, and {asap:.3f} M at the "
+        f"50 channels that the paper names. {large['parameters'] / 1e6:.2f} M would need 56 channels."
+    )
+    if not runs:
+        missing(f"an evaluation at {scale} scale", f"asap evaluate --cell ASAP --dataset cifar10 --scale {scale} --study cells")
+        return
+    _ranking(ours, {r["cell"].lower(): r["error"] for r in tables.paper()["table1"]["rows"] if r["cell"] and r.get("channels", 36) == 36})
+    _against_asap(ours)
+    _own(runs)
+    _records(runs)
+
+
+def _spread(seeds: Iterable[float]) -> str:
+    values = list(seeds)
+    return tables.spread(values) + (f" ({len(values)})" if len(values) else "")
+
+
+def _random(ours: pd.DataFrame) -> str:
+    """The random cells' errors: over cells, each the mean of its seeds."""
+    return _spread(ours[[is_random(cell) for cell in ours.index]].mean(axis=1))
+
+
+def _records(runs: list[Run]) -> None:
+    say(":::{dropdown} The records\n" + "\n".join(f"- {provenance(run)}" for run in runs) + "\n:::")
+
+
+def _ranking(ours: pd.DataFrame, printed: dict[str, float]) -> None:
+    """Whether our order of the published cells is the paper's."""
+    mean = ours.mean(axis=1)
+    both = [cell for cell in printed if cell in mean.index]
+    if len(both) < 4:
+        say(f"A rank correlation with the paper's order needs four cells; {len(both)} are recorded.")
+        return
+    paper, own = [printed[cell] for cell in both], mean[both].to_numpy()
+    rho = float(spearmanr(paper, own).statistic)
+    agree = sum((paper[i] - paper[j]) * (own[i] - own[j]) > 0 for i, j in combinations(range(len(both)), 2))
+    pairs = len(both) * (len(both) - 1) // 2
+    # by chance: every order of our errors equally likely
+    rng = np.random.default_rng(0)
+    chance = np.mean([abs(spearmanr(paper, rng.permutation(own)).statistic) >= abs(rho) - 1e-12 for _ in range(2000)])
+    say(
+        f"**Order of {len(both)} published cells, the paper's errors against ours:** Spearman's ρ = {rho:.2f} (a correlation this far from 0 has "
+        f"probability {chance:.2f} by chance); {agree} of {pairs} pairs are in the same order."
+    )
+
+
+def _against_asap(ours: pd.DataFrame) -> None:
+    """Each cell against the published ASAP cell, paired by seed."""
+    if "asap" not in ours.index:
+        return
+    rows = []
+    for cell in ours.index.drop("asap"):
+        pairs = (ours.loc[cell] - ours.loc["asap"]).dropna()
+        if len(pairs) and "/" not in cell:
+            rows.append([cell, str(len(pairs)), f"{pairs.mean():+.2f}", tables.interval(pairs.tolist())])
+    if rows:
+        say("**Against the published ASAP cell, paired by seed**: a cell's error minus ASAP's, in points.")
+        say(tables.markdown(["cell", "pairs", "difference", "95 % interval (t)"], rows))
+
+
+def _own(runs: list[Run]) -> None:
+    """The cells of this project's own ASAP searches."""
+    rows = []
+    for run in runs:
+        name = run.parameters["run"]
+        if name.split("/")[-1].startswith("asap-"):
+            result = run.outcome
+            error = tables.plus_minus(result["test_error"], result["test_error_standard_error"])
+            rows.append([f"`{name}`", error, f"{result['parameters'] / 1e6:.3f}", str(run.parameters["seed"])])
+    if rows:
+        say("**Cells that our own ASAP searches ended in**, under the same recipe:")
+        say(tables.markdown(["search", "test error, % (± binomial)", "parameters, M", "seed"], rows))
+
+
+def table2(scale: str = "cpu") -> None:
+    """Table 2: the paper's errors on six further data sets, the margins of its wins, and what is recorded here."""
+    problems()
+    table = tables.paper()["table2"]
+    sets = table["datasets"]
+    headers = ["architecture", *(entry["name"] for entry in sets.values()), "GPU-days"]
+    rows = [[row["architecture"], *(f"{error:g}" for error in row["errors"]), f"{row['cost']:g}"] for row in table["rows"]]
+    rows.insert(0, ["known state of the art", *(f"{entry['best']:g}" for entry in sets.values()), "–"])
+    say(tables.markdown(headers, rows))
+    say("**Table 2, as printed**: test error, %.")
+    margins = []
+    for i, entry in enumerate(sets.values()):
+        found = sorted((row["errors"][i], row["architecture"]) for row in table["rows"])
+        asap = next(row["errors"][i] for row in table["rows"] if row["architecture"] == "ASAP")
+        best = min(error for error, name in found if name != "ASAP")
+        p = asap / 100
+        deviation = 100 * np.sqrt(p * (1 - p) / entry["test_images"])
+        margins.append(
+            [entry["name"], f"{asap:g}", f"{best:g}", f"{best - asap:+.2f}", f"{entry['test_images']:,}", f"{deviation:.2f}",
+             "within one" if abs(best - asap) <= np.sqrt(2) * deviation else f"{abs(best - asap) / (np.sqrt(2) * deviation):.1f}"]
+        )  # fmt: skip
+    say(
+        "**What the margins are worth.** The binomial standard error is that of an error rate on so many test images; a difference of two has √2 times "
+        "as much, and training anew adds the deviation between seeds, which the paper does not report here."
+    )
+    say(
+        tables.markdown(
+            ["data set", "ASAP, %", "best other, %", "margin", "test images", "standard error", "margin in errors of a difference"], margins
+        )
+    )
+    root = runs_root()
+    found_any = False
+    for i, (name, entry) in enumerate(sets.items()):
+        runs = tables.evaluations(root, name, scale)
+        if not runs:
+            continue
+        found_any = True
+        ours = tables.errors(runs)
+        say(f"**{entry['name']}, recorded at scale {scale}**: test error, %, mean ± deviation between seeds (n).")
+        lines = []
+        for row in table["rows"]:
+            cell = row["cell"].lower()
+            lines.append([row["architecture"], f"{row['errors'][i]:g}", _spread(ours.loc[cell].dropna()) if cell in ours.index else "–"])
+        printed = {row["cell"].lower() for row in table["rows"]}
+        lines += [[cell, "–", _spread(ours.loc[cell].dropna())] for cell in ours.index if cell not in printed and not is_random(cell)]
+        lines.append(["random cells", "–", _random(ours)])
+        say(tables.markdown(["cell", "paper", "ours"], lines))
+        _ranking(ours, {row["cell"].lower(): row["errors"][i] for row in table["rows"]})
+        _against_asap(ours)
+        _records(runs)
+    absent = [entry["name"] for name, entry in sets.items() if not tables.evaluations(root, name, scale)]
+    if absent:
+        say(
+            f":::{{note}}\nNo record at scale {scale}: {', '.join(absent)}. With the data at hand, `asap evaluate --cell NAME --dataset SET --scale paper` "
+            "trains a cell by the paper's recipe for that set.\n:::"
+        )
+    if found_any:
+        say(COPY_NOTE)
+    _imagenet_sizes()
+
+
+def _imagenet_sizes() -> None:
+    """The ImageNet network's size: DARTS' and the paper's."""
+    try:
+        known = tables.sizes(runs_root(), "imagenet")
+    except RecordError as error:
+        say(f":::{{warning}}\n{error}\n:::")
+        return
+    rows = []
+    for row in tables.paper()["table2"]["rows"]:
+        plain, paper = known[(row["cell"], 48)], known[(row["cell"], 50)]
+        rows.append([row["architecture"], f"{plain['parameters'] / 1e6:.2f}", f"{plain['multiply_adds'] / 1e6:.0f}", f"{paper['parameters'] / 1e6:.2f}",
+                     f"{paper['with_auxiliary'] / 1e6:.2f}", f"{paper['multiply_adds'] / 1e6:.0f}"])  # fmt: skip
+    headers = ["cell", "C = 48: M", "M multiply-adds", "C = 50, SE: M", "with auxiliary head", "M multiply-adds"]
+    say(
+        "**The ImageNet network of 14 cells**: millions of parameters and of multiply-adds, with DARTS' width and with the paper's 50 channels and SE."
+    )
+    say(tables.markdown(headers, rows))
+    asap = known[("ASAP", 50)]
+    say(
+        f"The paper prints 5.7 M and under 600 M multiply-adds for ASAP. The cell gives {asap['parameters'] / 1e6:.2f} M parameters, "
+        f"{asap['with_auxiliary'] / 1e6:.2f} M with the auxiliary head, and {asap['multiply_adds'] / 1e6:.0f} M multiply-adds."
+    )
+
+
+def figure1(scale: str = "cpu") -> None:
+    """Figure 1: error against search days, size and colour by parameters; the paper's numbers, and ours beside them."""
+    problems()
+    root = runs_root()
+    printed = tables.paper()["table1"]["rows"]
+    runs = tables.evaluations(root, "cifar10", scale)
+    points = _points(runs, printed)
+    show(
+        figures.error_against_cost(printed, points),
+        "**Figure 1.** Left, the paper's numbers (Table 1). Right, ours: the published cells by the search cost that the paper prints, and the cells of this "
+        f"project's searches by the time that these took, all trained by the recipe of scale {scale}; at 0.001 days the random cells, which cost no search. "
+        f"Size and colour: millions of parameters of the network trained. {COPY_NOTE}",
+    )
+    if not runs:
+        missing(f"an evaluation at {scale} scale", f"asap evaluate --cell ASAP --dataset cifar10 --scale {scale} --study cells")
+        return
+    say(tables.markdown(["cell", "search, days", "parameters, M", "error, % (n)"], [
+        [p["name"], f"{p['cost']:.3g}", f"{p['parameters']:.3f}", tables.spread(p["errors"]) + f" ({len(p['errors'])})"] for p in points
+    ]))  # fmt: skip
+
+
+def _points(runs: list[Run], printed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One point a cell recorded: its name, search cost in days, millions of parameters, errors by seed."""
+    cost = {row["cell"].lower(): row["cost"] for row in printed if row["cell"]}
+    names = {row["cell"].lower(): row["architecture"] for row in printed[::-1] if row["cell"]}
+    by_cell: dict[str, list[Run]] = {}
+    for run in runs:
+        by_cell.setdefault(tables.cell_name(run), []).append(run)
+    points = []
+    for cell, group in by_cell.items():
+        name, days = names.get(cell, cell), cost.get(cell)
+        if "/" in cell:
+            try:
+                searched = Run.open(runs_root() / cell)
+            except RecordError:
+                continue
+            days, name = searched.outcome["seconds"] / 86400, f"ours: {cell.split('/')[-1]}"
+        elif is_random(cell):
+            days = 0.001
+        if days is not None:
+            points.append({"name": name, "cost": days, "parameters": group[0].outcome["parameters"] / 1e6,
+                           "errors": [run.outcome["test_error"] for run in group]})  # fmt: skip
+    return sorted(points, key=lambda p: float(p["cost"]))
+
+
+def planned() -> None:
+    """What of the study is recorded."""
+    study = load(STUDY)
+    left = study.seconds(runs_root())
+    done = len(study.planned) - len(left)
+    say(
+        f"Recorded: {done} of the {len(study.planned)} runs of the study `{study.name}`; `asap study {study.name} --commands` prints what makes the others."
+    )
