@@ -87,9 +87,10 @@ class ImageData:
 
 
 class Batches:
-    """Batches of a split on a device: crop and flip as one gather, normalised and cut out in place.
+    """Batches of a split on a device: crop and flip as one gather of rows, normalised and cut out in place.
 
-    Images are padded once, with black. `pad` 0 means no crop and no flip. Each call of `epoch` takes a generator, so
+    Images are padded once, with black, and kept mirrored too where they may be flipped: a crop is then one gather of whole
+    rows. `pad` 0 means no crop and no flip. Each call of `epoch` takes a generator, so
     that a batch depends on nothing but the seed behind it. share: which images of every batch to make, for processes
     that train together; random numbers are drawn for all of them, so together they make the batches that one would.
     """
@@ -117,6 +118,13 @@ class Batches:
         if pad:
             images = torch.nn.functional.pad(images, (0, 0, pad, pad, pad, pad))
         self.images, self.labels = images.contiguous().to(device), split.labels.to(device)
+        if pad:
+            # row k: the `size` pixels from pixel k on, of all padded images and then of their mirrored copies
+            both = torch.cat([self.images, self.images.flip(2)]) if self.flip else self.images
+            pixel = both.shape[3]
+            shape = (both.numel() // pixel - self.size + 1, self.size * pixel)
+            self.windows = both.as_strided(shape, (pixel, 1))
+            self.images = both[: len(split)]
         # a row of an image at a time, since the CPU's loops are fast only along a long last dimension
         self.mean, self.deviation = ((255 * x).repeat(self.size).to(device) for x in (mean, deviation))
         self.device = device
@@ -143,22 +151,21 @@ class Batches:
 
     def make(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """One augmented batch of the images at `indices` (B,); of a share of them, the share."""
-        count, side, share = len(indices), torch.arange(self.size), self.share
-        padded, channels = self.size + 2 * self.pad, self.images.shape[3]
+        count, share = len(indices), self.share
         # random numbers are drawn on the CPU and for the whole batch, so that every device and process sees the same augmentation
-        mine = indices[share]
+        mine = indices[share].to(self.device)
         if self.pad:
-            rows = torch.randint(2 * self.pad + 1, (count, 1), generator=generator)[share] + side
-            columns = torch.randint(2 * self.pad + 1, (count, 1), generator=generator)[share] + side
-            if self.flip:
+            side = self.size + 2 * self.pad
+            rows = torch.randint(2 * self.pad + 1, (count,), generator=generator)[share]
+            columns = torch.randint(2 * self.pad + 1, (count,), generator=generator)[share]
+            image = indices[share]
+            if self.flip:  # from the mirrored copy, where the window is as far from the other border
                 flipped = torch.rand(count, generator=generator)[share] < 0.5
-                columns = torch.where(flipped[:, None], columns.flip(1), columns)
-            rows = (mine[:, None] * padded + rows) * padded  # where each row begins among all pixels
-            pixel = (rows[:, :, None] + columns[:, None, :]).to(self.device)  # (B, H, W)
-            pixels = self.images.view(-1, channels).index_select(0, pixel.view(-1)).view(len(mine), self.size, self.size, channels)
-            mine = mine.to(self.device)
+                image = torch.where(flipped, image + len(self.labels), image)
+                columns = torch.where(flipped, 2 * self.pad - columns, columns)
+            start = ((image * side + rows) * side + columns)[:, None] + side * torch.arange(self.size)  # (B, H), in pixels
+            pixels = self.windows.index_select(0, start.view(-1).to(self.device)).view(len(mine), self.size, self.size, -1)
         else:
-            mine = mine.to(self.device)
             pixels = self.images[mine]
         if self.autoaugment:
             pixels = augment.autoaugment(pixels.permute(0, 3, 1, 2), augment.policies(count, generator)[share]).permute(0, 2, 3, 1)
