@@ -82,7 +82,7 @@ class _Evaluation:
         if p.graphs and p.rate_schedule == "one_cycle":
             raise ParameterError("graphs need a rate that is constant within an epoch: rate_schedule power_cosine or cosine")
         self.optimizer = torch.optim.SGD(
-            self.network.parameters(), p.learning_rate, p.momentum, weight_decay=p.weight_decay, nesterov=p.nesterov
+            self.network.parameters(), p.learning_rate, p.momentum, weight_decay=p.weight_decay, nesterov=p.nesterov, fused=True
         )
         parallel = distributed.parallel(self.network, device)
         self.forward = torch.compile(parallel) if p.compile else parallel

@@ -18,6 +18,8 @@ from .operations import (
     contiguous_gradient,
     drop_path,
     make_operation,
+    project,
+    readers,
 )
 from .space import Genotype
 
@@ -160,11 +162,13 @@ class DerivedNetwork(nn.Module):
     def forward(self, x: Tensor, drop_probability: float = 0.0) -> tuple[Tensor, Tensor | None]:
         """The logits (B, classes) of images (B, image_channels, H, W), and in training those of the auxiliary head."""
         s0 = s1 = Source(self.stems[0](x))
-        for stem in self.stems[1:]:
-            s1 = Source(stem(s0.x))
+        if len(self.stems) > 1:
+            s1 = Source(self.stems[1](s0.x))
+        project(s1, readers(self.cells, -1))
         extra = None
         for i, cell in enumerate(self.cells):
             s0, s1 = s1, Source(cell(s0, s1, drop_probability))
+            project(s1, readers(self.cells, i))
             if i == self.auxiliary_after and self.auxiliary is not None and self.training:
                 extra = self.auxiliary(s1.read("rectified"))
         return self.head(s1.x.mean((2, 3))), extra

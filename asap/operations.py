@@ -11,11 +11,14 @@ The rewritings are the same function up to rounding; tests/plain.py has the plai
   The phases are stacked along the batch, (4B, C, H/2, W/2); a 1×1 convolution and a BatchNorm do not mind.
 - On a CPU, the weight gradient of a depthwise convolution wider than 3 is computed in slices of 3 columns, and its
   input gradient at stride 1 as a convolution with the flipped kernel: those reach the fast kernels. An average pool is
-  a depthwise convolution with ones, divided by the pixels that each window covers.
+  a depthwise convolution with ones, divided by the pixels that each window covers. Convolutions that read one tensor
+  share its gradient. BatchNorm over few channels reads k neighbouring pixels as k·C channels, which fill the vector
+  unit, and puts their k statistics together.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -64,34 +67,121 @@ class _Depthwise(torch.autograd.Function):
         return grad_x, grad_weight, None, None
 
 
+def _rewritten(x: Tensor) -> bool:
+    """Whether the CPU's rewritings apply: their gradients do not know autocast."""
+    return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+
+
 def depthwise(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
     """The depthwise convolution of x (B, C, H, W) with weight (C, 1, k, k)."""
-    if x.device.type == "cpu":
+    if _rewritten(x):
         return _Depthwise.apply(x, weight, stride, padding)
     return F.conv2d(x, weight, None, stride, padding, 1, x.shape[1])
 
 
 def average_pool(x: Tensor, stride: int) -> Tensor:
     """3×3 average pooling that does not count the padding."""
-    if x.device.type != "cpu":
+    if not _rewritten(x):
         return F.avg_pool2d(x, 3, stride, 1, count_include_pad=False)
     ones = torch.ones(x.shape[1], 1, 3, 3, dtype=x.dtype)
     counted = F.conv2d(torch.ones(1, 1, *x.shape[2:], dtype=x.dtype), ones[:1], None, stride, 1)
     return depthwise(x, ones, stride, 1) / counted
 
 
+class _FoldedBatchNorm(torch.autograd.Function):
+    """BatchNorm in training, k pixels at a time: (B, C, H, W) is read as (B, k·C, H·W/k, 1). The gradient is torch's."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor, momentum: float, eps: float, k: int
+    ) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        count = x.numel() // x.shape[1]
+        b, c, h, w = x.shape
+        wide = x.permute(0, 2, 3, 1).view(b, h * w // k, 1, k * c).permute(0, 3, 1, 2)
+        means, variances = (part.view(k, c) for part in torch.ops.aten.batch_norm_update_stats(wide, None, None, momentum))
+        m = means.mean(0)
+        v = (variances + (means - m).square()).mean(0)
+        mean.lerp_(m, momentum)
+        variance.lerp_(v * (count / (count - 1)), momentum)
+        inverse = (v + eps).rsqrt()
+        scale = inverse if weight is None else inverse * weight
+        shift = -m * scale if bias is None else bias - m * scale
+        ctx.save_for_backward(x, weight, m, inverse)
+        y = torch.empty_like(x)  # no view, so that a ReLU may work in place
+        flat, out = (v.permute(0, 2, 3, 1).view(-1, k * c) for v in (x, y))
+        torch.addcmul(shift.repeat(k), flat, scale.repeat(k), out=out)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, m, inverse = ctx.saved_tensors
+        grads = torch.ops.aten.native_batch_norm_backward(
+            grad.contiguous(memory_format=torch.channels_last), x, weight, m, m, m, inverse, True, 0.0, list(ctx.needs_input_grad[:3])
+        )
+        return *(g if needed else None for g, needed in zip(grads, ctx.needs_input_grad[:3], strict=True)), None, None, None, None, None
+
+
+def batch_norm(x: Tensor, norm: nn.BatchNorm2d, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """BatchNorm of x (B, C, H, W) with the statistics of `norm`, and this weight and bias (C,).
+
+    A weight must be contiguous: torch 2.14.1 returns wrong input gradients for an expanded one in channels_last.
+    """
+    pixels, channels = x.shape[2] * x.shape[3], x.shape[1]
+    if norm.training and channels <= 32 and x.numel() >= 1 << 18 and _rewritten(x):
+        k = 128 // channels
+        while pixels % k:
+            k -= 1
+        return _FoldedBatchNorm.apply(x, weight, bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps, k)
+    return F.batch_norm(x, norm.running_mean, norm.running_var, weight, bias, norm.training, norm.momentum or 0.0, norm.eps)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """torch's, by `batch_norm`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return batch_norm(x, self, self.weight, self.bias)
+
+
+@cache
+def _phase_order(batch: int, height: int, width: int, inverse: bool, device: torch.device) -> Tensor:
+    """The pixels of a batch in the order of their phases, or of their places."""
+    order = torch.arange(batch * height * width).view(batch, height // 2, 2, width // 2, 2).permute(2, 4, 0, 1, 3).reshape(-1)
+    return (order.argsort() if inverse else order).to(device)
+
+
+class _Reorder(torch.autograd.Function):
+    """The pixels of a channels_last tensor in another order: a gather of whole pixels, and so is its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor, shape: tuple[int, ...]) -> Tensor:
+        ctx.inverse, ctx.shape = inverse, tuple(x.shape)
+        return _gather(x, order, shape)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return _gather(grad, ctx.inverse, ctx.shape), None, None, None
+
+
+def _gather(x: Tensor, order: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Pixels of x in this order, as a channels_last tensor of this shape (B, C, H, W)."""
+    y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)  # no view, so that sums may be taken in place
+    torch.index_select(x.permute(0, 2, 3, 1).reshape(-1, shape[1]), 0, order, out=y.permute(0, 2, 3, 1).view(-1, shape[1]))
+    return y
+
+
 def phases(x: Tensor) -> Tensor:
     """The four phases of an image of even sides, (B, C, H, W) → (4B, C, H/2, W/2), channels_last."""
     b, c, h, w = x.shape
-    nhwc = x.permute(0, 2, 3, 1).reshape(b, h // 2, 2, w // 2, 2, c)
-    return nhwc.permute(2, 4, 0, 1, 3, 5).reshape(4 * b, h // 2, w // 2, c).permute(0, 3, 1, 2)
+    orders = (_phase_order(b, h, w, inverse, x.device) for inverse in (False, True))
+    return _Reorder.apply(x, *orders, (4 * b, c, h // 2, w // 2))
 
 
 def unphase(x: Tensor) -> Tensor:
     """The inverse of `phases`."""
     b, c, h, w = x.shape
-    nhwc = x.permute(0, 2, 3, 1).reshape(2, 2, b // 4, h, w, c)
-    return nhwc.permute(2, 3, 0, 4, 1, 5).reshape(b // 4, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
+    orders = (_phase_order(b // 4, 2 * h, 2 * w, inverse, x.device) for inverse in (True, False))
+    return _Reorder.apply(x, *orders, (b // 4, c, 2 * h, 2 * w))
 
 
 class Source:
@@ -100,6 +190,7 @@ class Source:
     def __init__(self, x: Tensor, stride: int = 1) -> None:
         self.x, self.stride = x, stride
         self.forms: dict[str, Tensor] = {}
+        self.projected: dict[nn.Module, Tensor] = {}  # what `project` has computed for its readers
 
     def read(self, form: str) -> Tensor:
         """`plain` is x; `rectified` is ReLU(x); `dilated` is what a convolution of dilation 2 reads: all phases of the
@@ -146,7 +237,7 @@ class Pool(Operation):
     def __init__(self, kind: str, channels: int, stride: int, norm: bool) -> None:
         super().__init__()
         self.kind, self.stride = kind, stride
-        self.norm = nn.BatchNorm2d(channels, affine=False) if norm else None
+        self.norm = BatchNorm(channels, affine=False) if norm else None
 
     def body(self, x: Tensor) -> Tensor:
         if self.kind == "max_pool_3x3":
@@ -181,7 +272,7 @@ class FactorizedReduce(Operation):
         self.convs = nn.ModuleList(
             nn.Conv2d(channels_in, width, 1, bias=False) for width in (channels_out - channels_out // 2, channels_out // 2)
         )
-        self.norm = nn.BatchNorm2d(channels_out, affine=affine)
+        self.norm = BatchNorm(channels_out, affine=affine)
 
     def body(self, x: Tensor) -> Tensor:
         return torch.cat([self.convs[0](x[:, :, ::2, ::2]), self.convs[1](x[:, :, 1::2, 1::2])], 1)
@@ -193,10 +284,48 @@ class ReLUConvBN(Operation):
     def __init__(self, channels_in: int, channels_out: int, affine: bool) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, 1, bias=False)
-        self.norm = nn.BatchNorm2d(channels_out, affine=affine)
+        self.norm = BatchNorm(channels_out, affine=affine)
 
     def body(self, x: Tensor) -> Tensor:
         return self.conv(x)
+
+    def forward(self, source: Source) -> Tensor:
+        assert self.norm is not None
+        known = source.projected.pop(self, None)
+        return self.norm(self.conv(source.read(self.form)) if known is None else known)
+
+
+class _Projections(torch.autograd.Function):
+    """1×1 convolutions of one tensor, whose gradients are those of one convolution."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(x, *weights)
+        return tuple(F.conv2d(x, weight) for weight in weights)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, *weights = ctx.saved_tensors
+        needs = [ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:]), False]
+        grad, weight = torch.cat(grads, 1), torch.cat(weights)
+        grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(grad, x, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, needs)
+        split = grad_weight.split([len(w) for w in weights]) if needs[1] else [None] * len(weights)
+        return grad_x, *split
+
+
+def readers(cells: nn.ModuleList, i: int) -> list[nn.Module]:
+    """The preprocessing that reads the output of cell i: of the cell after it, and of the one after that. i = −1: the stem's,
+    which stands for the two cells before the first."""
+    found = [cells[i + after].preprocess[2 - after] for after in (1, 2) if i + after < len(cells)]  # type: ignore[index]
+    return [*([cells[0].preprocess[0]] if i < 0 else []), *found]  # type: ignore[index,list-item]
+
+
+def project(source: Source, readers: list[nn.Module]) -> None:
+    """Compute the 1×1 convolutions of all those `readers` that are a `ReLUConvBN` of this source at once."""
+    mine = [reader for reader in readers if isinstance(reader, ReLUConvBN)]
+    if len(mine) > 1 and _rewritten(source.x):
+        outputs = _Projections.apply(source.read("rectified"), *(reader.conv.weight for reader in mine))
+        source.projected = dict(zip(mine, outputs, strict=True))
 
 
 class SepConv(Operation):
@@ -208,8 +337,8 @@ class SepConv(Operation):
         rounds = 2 if twice else 1
         self.depthwise = nn.ParameterList(_depthwise_weight(channels, k) for _ in range(rounds))
         self.pointwise = nn.ModuleList(nn.Conv2d(channels, channels, 1, bias=False) for _ in range(rounds))
-        self.middle = nn.BatchNorm2d(channels, affine=affine) if twice else None
-        self.norm = nn.BatchNorm2d(channels, affine=affine)
+        self.middle = BatchNorm(channels, affine=affine) if twice else None
+        self.norm = BatchNorm(channels, affine=affine)
 
     def body(self, x: Tensor) -> Tensor:
         x = self.pointwise[0](depthwise(x, self.depthwise[0], self.stride, self.padding))
@@ -233,7 +362,7 @@ class DilConv(Operation):
         self.in_phases = stride == 1 and not odd
         self.depthwise = _depthwise_weight(channels, k)
         self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
-        self.norm = nn.BatchNorm2d(channels, affine=affine)
+        self.norm = BatchNorm(channels, affine=affine)
 
     def body(self, x: Tensor) -> Tensor:
         if self.odd:
@@ -253,7 +382,7 @@ class Conv7x1_1x7(Operation):
             nn.Conv2d(channels, channels, (1, 7), (1, stride), (0, 3), bias=False),
             nn.Conv2d(channels, channels, (7, 1), (stride, 1), (3, 0), bias=False),
         )
-        self.norm = nn.BatchNorm2d(channels, affine=affine)
+        self.norm = BatchNorm(channels, affine=affine)
 
     def body(self, x: Tensor) -> Tensor:
         return self.convs(x)

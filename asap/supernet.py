@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .operations import (
@@ -21,8 +20,11 @@ from .operations import (
     Pool,
     ReLUConvBN,
     Source,
+    batch_norm,
     contiguous_gradient,
     make_operation,
+    project,
+    readers,
     unphase,
     weighted_sum,
 )
@@ -34,8 +36,7 @@ def scaled_norm(x: Tensor, norm: nn.BatchNorm2d, scale: Tensor) -> Tensor:
 
     The weight is made contiguous: torch 2.14.1 returns wrong input gradients for an expanded one in channels_last.
     """
-    weight = scale.to(norm.running_mean.dtype).expand(x.shape[1]).contiguous()  # type: ignore[union-attr]
-    return F.batch_norm(x, norm.running_mean, norm.running_var, weight, None, norm.training, norm.momentum or 0.0, norm.eps)
+    return batch_norm(x, norm, scale.to(norm.running_mean.dtype).expand(x.shape[1]).contiguous(), None)  # type: ignore[union-attr]
 
 
 class SearchCell(nn.Module):
@@ -151,8 +152,10 @@ class Supernet(nn.Module):
         if active is None:
             active = self.active()
         s0 = s1 = Source(self.stem(x))
-        for cell in self.cells:
+        project(s1, readers(self.cells, -1))
+        for i, cell in enumerate(self.cells):
             s0, s1 = s1, Source(cell(s0, s1, phi[cell.kind], active[cell.kind]))  # type: ignore[index]
+            project(s1, readers(self.cells, i))
         return self.head(s1.x.mean((2, 3)))
 
     def active(self) -> dict[str, list[list[int]]]:

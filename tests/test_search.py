@@ -288,3 +288,9 @@ def test_gradient_statistics_are_those_of_numpy():
     assert np.allclose(summary["largest"], np.abs(values).max(0))
     lagged = (values[1:] * values[:-1]).mean(0) - values.mean(0) ** 2
     assert np.allclose(summary["autocorrelation"], lagged / values.var(0))
+
+
+def test_bf16_runs_on_a_cpu_too(quick_search, quick_evaluation):
+    for folder in (quick_search(precision="bf16", epochs=2), quick_evaluation(precision="bf16", epochs=1)):
+        run = Run.open(folder)
+        assert np.isfinite(run.epochs()["train_loss"]).all() and run.parameters["precision"] == "bf16"

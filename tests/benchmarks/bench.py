@@ -69,7 +69,7 @@ def our_search_step(channels, layers, batch, device="cpu", active=None):
     x = x.contiguous(memory_format=torch.channels_last)
     network = Supernet(ASAP_OPERATIONS, channels, layers).to(device).to(memory_format=torch.channels_last)
     alpha = {k: torch.zeros(14, len(ASAP_OPERATIONS), device=device, requires_grad=True) for k in CELL_KINDS}
-    sgd = torch.optim.SGD(network.parameters(), 0.025, 0.9, weight_decay=3e-4)
+    sgd = torch.optim.SGD(network.parameters(), 0.025, 0.9, weight_decay=3e-4, fused=True)
     adam = torch.optim.Adam(alpha.values(), 1e-3, (0.5, 0.999), weight_decay=1e-3)
 
     def step():
@@ -111,7 +111,7 @@ def evaluation_step(variant, channels, layers, batch, device="cpu"):
         def logits(x):
             return network(x)[0]
 
-    sgd = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=3e-4, nesterov=True)
+    sgd = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=3e-4, nesterov=True, fused=variant == "ours")
 
     def step():
         sgd.zero_grad()
