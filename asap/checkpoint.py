@@ -1,15 +1,14 @@
-"""Tensors and a JSON state in one safetensors file, written whole or not at all, and read without executing code."""
+"""Tensors and a JSON state in one file, written whole or not at all, and read without executing code (`weights_only`)."""
 
 from __future__ import annotations
 
+import io
 import json
-import os
+import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from .errors import UserError
@@ -22,18 +21,21 @@ class CheckpointError(UserError):
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Write tensors and a JSON-able state to `path` in one step. Raises OSError; what lay there is then untouched."""
-    whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    write_atomically(path, save(whole, {"state": json.dumps(state)}))
+    buffer = io.BytesIO()
+    torch.save({"tensors": {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, "state": json.dumps(state)}, buffer)
+    write_atomically(path, buffer.getvalue())
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `write_tensors` wrote. Raises `CheckpointError` where the file is no such thing."""
+    """What `write_tensors` wrote, mapped into memory. Raises `CheckpointError` where the file is no such thing."""
     try:
-        with safe_open(os.fspath(path), framework="pt") as file:
-            state = json.loads(file.metadata()["state"])
-            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a whole checkpoint: {' '.join(str(error).split())}") from None
+        content = torch.load(path, weights_only=True, mmap=True)
+        tensors, state = content["tensors"], json.loads(content["state"])
+        if not all(isinstance(value, Tensor) for value in tensors.values()):
+            raise ValueError("not all of it is tensors")
+        return tensors, state
+    except (pickle.UnpicklingError, OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path} is not a whole checkpoint: {' '.join(str(error).split())[:160]}") from None
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]) -> dict[str, Tensor]:

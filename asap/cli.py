@@ -14,9 +14,6 @@ from typing import Any, NoReturn
 
 from .config import EvaluationParameters, SearchParameters, make, runs_root
 from .errors import UserError
-from .simulation import Setting, make_setting, simulate
-from .theory import exact_escape, exact_pair
-from .theory_study import TABLES, compute, record
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,15 +48,8 @@ def _command(argv: list[str]) -> int:
         for field in dataclasses.fields(kind):
             sub.add_argument(f"--{field.name.replace('_', '-')}", metavar=str(field.type), default=argparse.SUPPRESS)
     theory = commands.add_parser("theory", help="Theorem 2: simulate Algorithm 1 on one mixed operation", allow_abbrev=False)
-    for field in dataclasses.fields(Setting):
-        theory.add_argument(f"--{field.name}", metavar=str(field.type), default=argparse.SUPPRESS)
-    theory.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    theory.add_argument("--exact", action="store_true", help="exact probabilities by dynamic programming up to the horizon")
-    theory.add_argument("--record", metavar="TABLE", default="", help=f"record a table of the chapter: {', '.join(TABLES)}, or all")
-    theory.add_argument(
-        "--row", metavar="TABLE/TASK", default="", help="compute one task of a recorded table anew, for example schedules/3"
-    )
-    theory.add_argument("--runs-root", default="")
+    if argv[:1] == ["theory"]:
+        _theory_options(theory)
     cells = commands.add_parser("cells", help="the published cells and their sizes", allow_abbrev=False)
     cells.add_argument("--channels", type=int, default=36)
     cells.add_argument("--json", action="store_true", help="one JSON object: name → parameters, multiply_adds, source")
@@ -77,12 +67,29 @@ def _command(argv: list[str]) -> int:
     if rest:
         name = rest[0].lstrip("-").split("=")[0].replace("-", "_")
         if command == "theory" and rest[0].startswith("--"):
+            from .simulation import make_setting
+
             make_setting({name: ""})
         if command in kinds and rest[0].startswith("--"):
             make(kinds[command][0], {name: ""})  # names the valid ones
         raise UserError(f"unexpected argument {rest[0]!r}")
     call = {"search": _search, "evaluate": _evaluate, "theory": _theory, "cells": _cells, "runs": _runs, "study": _study}
     return call[command](given)
+
+
+def _theory_options(theory: argparse.ArgumentParser) -> None:
+    from .simulation import Setting
+    from .theory_study import TABLES
+
+    for field in dataclasses.fields(Setting):
+        theory.add_argument(f"--{field.name}", metavar=str(field.type), default=argparse.SUPPRESS)
+    theory.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    theory.add_argument("--exact", action="store_true", help="exact probabilities by dynamic programming up to the horizon")
+    theory.add_argument("--record", metavar="TABLE", default="", help=f"record a table of the chapter: {', '.join(TABLES)}, or all")
+    theory.add_argument(
+        "--row", metavar="TABLE/TASK", default="", help="compute one task of a recorded table anew, for example schedules/3"
+    )
+    theory.add_argument("--runs-root", default="")
 
 
 def _search(given: dict[str, Any]) -> int:
@@ -101,10 +108,13 @@ def _evaluate(given: dict[str, Any]) -> int:
 
 def _run(call: Any, parameters: Any) -> int:
     from .distributed import rank
-    from .runs import RunFailed
+    from .runs import OutOfTime, RunFailed
 
     try:
         folder = call(parameters)
+    except OutOfTime as stop:
+        print(f"asap: {stop}", file=sys.stderr)
+        return 0
     except RunFailed as error:
         print(f"asap: {error}", file=sys.stderr)
         return 1
@@ -114,6 +124,10 @@ def _run(call: Any, parameters: Any) -> int:
 
 
 def _theory(given: dict[str, Any]) -> int:
+    from .simulation import make_setting, simulate
+    from .theory import exact_escape, exact_pair
+    from .theory_study import TABLES, compute, record
+
     name, row, as_json, exact, root = (given.pop(key) for key in ("record", "row", "json", "exact", "runs_root"))
     if row:
         print(json.dumps(compute(row), ensure_ascii=False))

@@ -52,6 +52,7 @@ class Common:
     data_root: str = _machine("")  # default: $ASAP_DATA, else data/
     runs_root: str = _machine("")  # default: $ASAP_RUNS, else runs/ of the checkout
     download: bool = _machine(False)  # let torchvision fetch a data set that is missing
+    minutes: float = _machine(0.0)  # stop at the end of an epoch after which the next would not fit; 0: no limit
 
     def identity(self) -> dict[str, Any]:
         """The parameters that make the experiment, without those of the machine."""
@@ -74,7 +75,7 @@ class Common:
                 f"scale must be one of {', '.join(SCALE_NAMES)}, not {self.scale!r}": self.scale in SCALE_NAMES,
                 f"study must be a plain folder name, not {self.study!r}": self.study.replace("-", "").replace("_", "").isalnum(),
                 f"precision must be float32 or bf16, not {self.precision!r}": self.precision in ("float32", "bf16"),
-                "seed, images and threads must not be negative": min(self.seed, self.images, self.threads) >= 0,
+                "seed, images, threads and minutes must not be negative": min(self.seed, self.images, self.threads, self.minutes) >= 0,
                 "nodes must be at least 1": self.nodes >= 1,
                 "momentum must lie in [0, 1)": 0 <= self.momentum < 1,
                 "weight_decay must not be negative": self.weight_decay >= 0,

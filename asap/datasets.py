@@ -233,7 +233,7 @@ def load(name: str, root: Path, download: bool = False) -> ImageData | FolderDat
     """
     if name == "imagenet":
         return FolderData.open(_folder(root, "imagenet", "train/<class>/ and val/<class>/"))
-    cache = root / "cache" / f"{name}.safetensors"
+    cache = root / "cache" / f"{name}.pt"
     if name == "digits":
         variant, parts = READERS[name](root, download)
         tensors = dict(zip(("train_images", "train_labels", "test_images", "test_labels"), map(torch.from_numpy, parts), strict=True))

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from . import annealing, distributed, machine
 from .checkpoint import CheckpointError, load_optimizer, optimizer_tensors, read_tensors, write_tensors
@@ -20,8 +19,9 @@ from .data import ImageData
 from .graphs import graphed, reset
 from .imagenet import FolderData
 from .network import DerivedNetwork, Size
+from .progress import tqdm
 from .records import Follower, Recorder, Run
-from .runs import GLOBAL, INIT, SPLIT, TRAIN_ORDER, check_finite, measure, prepare, recording
+from .runs import GLOBAL, INIT, SPLIT, TRAIN_ORDER, Deadline, check_finite, measure, prepare, recording
 from .space import Genotype, cell_by_name
 
 
@@ -94,13 +94,15 @@ class _Evaluation:
             self.load()
 
     def run(self, progress: bool) -> None:
-        p, steps = self.p, len(self.train)
+        p, steps, deadline = self.p, len(self.train), Deadline(self.p.minutes)
         with tqdm(total=p.epochs * steps, initial=self.epoch * steps, desc=p.cell or p.run, unit="step", disable=not progress) as bar:
             while self.epoch < p.epochs:
                 row = self.run_epoch(bar)
                 check_finite(row)
                 bar.set_postfix(loss=f"{row['train_loss']:.3f}", accuracy=f"{row['train_accuracy']:.3f}")
                 self.save()
+                if self.epoch < p.epochs:
+                    deadline.check(row["seconds"])
         self.finish()
 
     def rate(self, step: int) -> float:

@@ -6,7 +6,7 @@
     genotype.json          a search that finished: its cell
     test.json              an evaluation that finished: its test error
     results.csv            a study of the theory: one row a simulation
-    checkpoint.safetensors while it runs; deleted when it finishes, never committed
+    checkpoint.pt while it runs; deleted when it finishes, never committed
 
 A run's status is `running`, `finished` or `failed`; only a finished one is a result. run.json of a finished run holds
 a digest of itself and of the other files, so a damaged record is named and left out. Knows neither torch nor methods.
@@ -34,7 +34,7 @@ from .config import checkout
 from .errors import UserError
 from .space import Genotype
 
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT = "checkpoint.pt"
 TIME_COLUMNS = ("seconds_weights", "seconds_alpha", "seconds_measure", "seconds", "peak_memory_mb")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,22 @@ from .records import Follower, Recorder
 
 # the purposes of a run's random streams
 INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, GLOBAL = range(5)
+
+
+class OutOfTime(Exception):
+    """The minutes given are over; the checkpoint is whole, and the same command goes on from it."""
+
+
+class Deadline:
+    """The minutes given to a run, counted from now; 0 is no limit."""
+
+    def __init__(self, minutes: float) -> None:
+        self.end = time.monotonic() + 60 * minutes if minutes else float("inf")
+
+    def check(self, epoch_seconds: float) -> None:
+        """Raise `OutOfTime` where another epoch like the last would not fit."""
+        if time.monotonic() + epoch_seconds > self.end:
+            raise OutOfTime("the minutes given are over; the same command goes on from the checkpoint")
 
 
 class RunFailed(RuntimeError):

@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from . import annealing, distributed, graphs, machine
 from .checkpoint import CheckpointError, load_optimizer, optimizer_tensors, read_tensors, write_tensors
@@ -20,8 +19,9 @@ from .data import Batches, ImageData
 from .graphs import graphed
 from .methods import make_method
 from .methods.base import Batch, Masks, Mixture, Step, one_cell
+from .progress import tqdm
 from .records import Recorder
-from .runs import GLOBAL, INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, check_finite, measure, prepare, recalibrate, recording
+from .runs import GLOBAL, INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, Deadline, check_finite, measure, prepare, recalibrate, recording
 from .space import CELL_KINDS, Genotype, edges
 from .supernet import Supernet
 
@@ -74,7 +74,7 @@ class _Search:
 
     def run(self, progress: bool) -> None:
         p = self.p
-        steps = len(self.train)
+        steps, deadline = len(self.train), Deadline(p.minutes)
         with tqdm(total=p.epochs * steps, initial=self.epoch * steps, desc=p.method, unit="step", disable=not progress) as bar:
             while self.epoch < p.epochs and not self.decided():
                 row = self.run_epoch(bar)
@@ -85,6 +85,8 @@ class _Search:
                     operations=row["operations_normal"] + row["operations_reduce"],
                 )
                 self.save()
+                if self.epoch < p.epochs and not self.decided():
+                    deadline.check(row["seconds"])
         self.finish()
 
     def run_epoch(self, bar: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from asap.checkpoint import CheckpointError, read_tensors, write_tensors
 from asap.config import ParameterError, SearchParameters, make
 from asap.methods.anneal import Anneal
 from asap.records import TIME_COLUMNS, RecordError, Run
-from asap.runs import RunFailed
+from asap.runs import OutOfTime, RunFailed
 from asap.search import _Search, search
 from asap.space import CELL_KINDS
 
@@ -132,7 +132,7 @@ def interrupted(monkeypatch, quick_search, epochs_before=2, **given):
 def test_a_foreign_or_damaged_checkpoint_is_refused_and_kept(tmp_path, monkeypatch, quick_search):
     interrupted(monkeypatch, quick_search, root="a")
     interrupted(monkeypatch, quick_search, root="b", seed=1)
-    first, second = (next((tmp_path / root).glob("*/*/checkpoint.safetensors")) for root in "ab")
+    first, second = (next((tmp_path / root).glob("*/*/checkpoint.pt")) for root in "ab")
     whole = first.read_bytes()
     first.write_bytes(second.read_bytes())
     with pytest.raises(CheckpointError, match="other parameters"):
@@ -152,7 +152,7 @@ def test_a_foreign_or_damaged_checkpoint_is_refused_and_kept(tmp_path, monkeypat
 
 def test_a_full_disk_fails_in_one_line_and_keeps_the_last_checkpoint(tmp_path, monkeypatch, quick_search):
     interrupted(monkeypatch, quick_search)
-    checkpoint = next(tmp_path.glob("runs/*/*/checkpoint.safetensors"))
+    checkpoint = next(tmp_path.glob("runs/*/*/checkpoint.pt"))
     before = checkpoint.read_bytes()
     original = os.fsync
     calls = []
@@ -294,3 +294,15 @@ def test_bf16_runs_on_a_cpu_too(quick_search, quick_evaluation):
     for folder in (quick_search(precision="bf16", epochs=2), quick_evaluation(precision="bf16", epochs=1)):
         run = Run.open(folder)
         assert np.isfinite(run.epochs()["train_loss"]).all() and run.parameters["precision"] == "bf16"
+
+
+def test_minutes_stop_a_run_at_an_epoch_s_end_and_it_goes_on(tmp_path, quick_search, quick_evaluation):
+    for run, whole in ((quick_search, {"epochs": 3}), (quick_evaluation, {"epochs": 3})):
+        with pytest.raises(OutOfTime):
+            run(root="cut", **whole, minutes=1e-4)
+        folder = next((tmp_path / "cut").glob(f"*/{'asap' if run is quick_search else 'cell'}-*"))
+        assert Run.open(folder, finished=False).info["status"] == "running"
+        assert len(pd.read_csv(folder / "epochs.csv")) == 1
+        resumed, straight = Run.open(run(root="cut", **whole)), Run.open(run(root="straight", **whole))
+        a, b = (r.epochs().drop(columns=list(TIME_COLUMNS), errors="ignore") for r in (resumed, straight))
+        pd.testing.assert_frame_equal(a, b, check_exact=True)
