@@ -6,7 +6,7 @@ BIN := .venv/bin
 SHELL := /bin/bash -o pipefail
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book live test bench lint clean
+.PHONY: book live test bench gpu-study lint clean
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
@@ -37,6 +37,11 @@ test: .venv/installed lint
 # the steps' speed side by side with plain ones, recorded under runs/benchmarks/; wants an idle machine, takes minutes
 bench: .venv/installed
 	$(BIN)/python tests/benchmarks/bench.py
+
+# a GPU's part: checks it against the CPU, measures it, then searches at paper scale for MINUTES; again, and it goes on
+MINUTES ?= 8
+gpu-study:
+	$(PYTHON) tests/benchmarks/gpu_study.py --minutes $(MINUTES)
 
 lint: .venv/installed
 	$(BIN)/ruff check asap tests

@@ -1,9 +1,12 @@
 """The benchmarks' parts run; what they find is not judged here."""
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 import bench
@@ -27,3 +30,31 @@ def test_side_by_side_takes_turns_in_processes_of_their_own():
 
 def test_left_on_each_edge():
     assert all(len(edge) == 3 for kind in bench.left_on_each_edge(3).values() for edge in kind)
+
+
+def test_the_gpu_study_runs_on_a_cpu_in_small(tmp_path, capsys):
+    """Its checks hold, and its record has what the page shows; without a GPU the study itself refuses in one line."""
+    import gpu_study
+
+    assert gpu_study.main(["--quick", "--device", "cpu", "--runs-root", str(tmp_path)]) == 0
+    record = json.loads((tmp_path / "benchmarks" / "cpu-quick.json").read_text())
+    apart = record["correctness"]
+    assert apart["device / again"]["loss"] == 0 and apart["cpu / device"]["alpha"] == 0 and apart["same_operations_left"]
+    assert set(record["search"]["variants"]) == {"float32", "bf16", "plain DARTS modules"}
+    assert set(record["operations_left"]) == {"7", "5", "3", "1"} and record["evaluation"]["float32"]["seconds"] > 0
+    if not torch.cuda.is_available():
+        assert gpu_study.main([]) == 2 and "no CUDA device" in capsys.readouterr().err
+
+
+def test_the_gpu_study_needs_no_more_than_it_says():
+    """On a machine with torch, torchvision, pandas and pyarrow: nothing else may be imported."""
+    code = """
+import sys
+for name in ("scipy", "sklearn", "matplotlib", "seaborn", "yaml", "tqdm", "IPython", "safetensors"):
+    sys.modules[name] = None
+sys.path.insert(0, "tests/benchmarks")
+import gpu_study, asap.cli, asap.evaluate
+from asap.config import SearchParameters, make
+gpu_study.steps(gpu_study.running_search(__import__("torch").device("cpu"), 64, channels=2, layers=3, batch=8), 2)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=True, capture_output=True, text=True)

@@ -41,7 +41,7 @@ def test_a_damaged_cache_is_named(tmp_path):
     datasets.load("cifar10", tmp_path)
     cache = tmp_path / "cache" / "cifar10.pt"
     content = bytearray(cache.read_bytes())
-    content[len(content) // 2] ^= 255
+    content[len(content) // 3] ^= 255
     cache.write_bytes(content)
     with pytest.raises(DataError, match="delete it"):
         datasets.load("cifar10", tmp_path)
