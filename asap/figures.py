@@ -283,3 +283,24 @@ def error_against_cost(printed: Sequence[dict[str, Any]], ours: Sequence[dict[st
         figure.colorbar(dots, ax=ax, label="parameters, M")
     plt.close(figure)
     return figure
+
+
+def step_time(by_operation: dict[str, float], left: dict[str, float], floor: float) -> Figure:
+    """Seconds of a search step by operation kind, and against the operations left on an edge with the line from `floor`."""
+    style()
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    kinds = [name for name in by_operation if name != "none"]
+    added = [by_operation[name] - by_operation["none"] for name in kinds]
+    axes[0].barh([name.replace("_", " ") for name in kinds], added, color=[COLOURS[name] for name in kinds])
+    axes[0].invert_yaxis()
+    axes[0].set_xlabel("seconds that it adds on all edges")
+    counts = sorted(int(n) for n in left if int(n) > 0)
+    axes[1].plot(counts, [left[str(n)] for n in counts], "o-", color="0.2", label="measured")
+    full = max(counts)
+    axes[1].plot([0, full], [floor, left[str(full)]], "--", color="0.6", lw=1, label="line from the floor")
+    axes[1].set_ylim(0)
+    axes[1].set_xlabel("operations left on an edge")
+    axes[1].set_ylabel("seconds a step")
+    axes[1].legend(frameon=False)
+    plt.close(figure)
+    return figure

@@ -264,6 +264,22 @@ class Zero(Operation):
         return x[:, :, :: self.stride, :: self.stride] * 0.0
 
 
+class _Corners(torch.autograd.Function):
+    """Every second pixel of x (B, C, H, W), and every second one shifted by a pixel, whose gradients are written once."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, ...]:
+        ctx.shape = x.shape
+        return tuple(x[:, :, i::2, i::2].contiguous(memory_format=torch.channels_last) for i in (0, 1))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        whole = torch.empty(ctx.shape, dtype=grads[0].dtype, device=grads[0].device, memory_format=torch.channels_last).zero_()
+        for i, grad in enumerate(grads):
+            whole[:, :, i::2, i::2] = grad
+        return whole
+
+
 class FactorizedReduce(Operation):
     """skip_connect at stride 2: two 1×1 convolutions of half the channels, the second on the image shifted by one pixel."""
 
@@ -275,7 +291,7 @@ class FactorizedReduce(Operation):
         self.norm = BatchNorm(channels_out, affine=affine)
 
     def body(self, x: Tensor) -> Tensor:
-        return torch.cat([self.convs[0](x[:, :, ::2, ::2]), self.convs[1](x[:, :, 1::2, 1::2])], 1)
+        return torch.cat([conv(part) for conv, part in zip(self.convs, _Corners.apply(x), strict=True)], 1)
 
 
 class ReLUConvBN(Operation):

@@ -58,3 +58,11 @@ from asap.config import SearchParameters, make
 gpu_study.steps(gpu_study.running_search(__import__("torch").device("cpu"), 64, channels=2, layers=3, batch=8), 2)
 """
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=True, capture_output=True, text=True)
+
+
+def test_bounds_count_what_a_product_computes_and_moves():
+    a = torch.randn(64, 32)
+    found = bench.bounds(lambda: a.t().contiguous().view(-1)[: 32 * 64].view(32, 64) @ a)
+    assert found["flops"] == 2 * 32 * 64 * 32
+    assert found["bytes"] == 4 * (2 * a.numel() + 2 * a.numel() + 32 * 32)  # the copy, the product
+    assert found["seconds_computing"] > 0 and found["seconds_moving"] > 0

@@ -20,6 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import plain
@@ -228,6 +231,52 @@ def by_operation(shape, rounds, device="cpu"):
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+class Traffic(TorchDispatchMode):
+    """Counts the bytes that operations read and write, views and shapes aside."""
+
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        tensors = [x for x in tree_leaves((args, kwargs, out)) if isinstance(x, torch.Tensor)]
+        ins, outs = tree_leaves((args, kwargs)), [x for x in tree_leaves(out) if isinstance(x, torch.Tensor)]
+        storages = {x.untyped_storage().data_ptr() for x in ins if isinstance(x, torch.Tensor)}
+        if not outs or any(x.untyped_storage().data_ptr() not in storages for x in outs) or function._schema.is_mutable:
+            self.bytes += sum(x.numel() * x.element_size() for x in tensors)
+        return out
+
+
+def bounds(step, device="cpu"):
+    """What a step computes and moves, what the device can, and the seconds below which it cannot go unless operations are fused.
+
+    flops: multiplications and additions of convolutions and matrix products. bytes: read and written by each operation.
+    """
+    with FlopCounterMode(display=False) as flops:
+        step()
+    with Traffic() as traffic:
+        step()
+
+    def best(call):
+        call()
+        times = []
+        for _ in range(7):
+            began = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    a, b = torch.randn(1024, 1024, device=device), torch.randn(64 << 18, device=device)
+    other = torch.empty_like(b)
+    rate, bandwidth = 2 * 1024**3 / best(lambda: a @ a), 2 * b.numel() * 4 / best(lambda: other.copy_(b))
+    computing, moving = flops.get_total_flops() / rate, traffic.bytes / bandwidth
+    return {
+        "flops": flops.get_total_flops(), "bytes": traffic.bytes, "flops_per_second": rate, "bytes_per_second": bandwidth,
+        "seconds_computing": computing, "seconds_moving": moving,
+    }  # fmt: skip
+
+
 def run(rounds, sizes, device="cpu"):
     """All measurements, as the record keeps them."""
     torch.set_num_threads(1)
@@ -250,8 +299,10 @@ def run(rounds, sizes, device="cpu"):
     line = {n: floor + (full - floor) * n / 7 for n in range(8)}
     result["largest_deviation_from_line"] = max(abs(result["operations_left"][str(n)] / line[n] - 1) for n in range(1, 7))
     print(f"step time against operations left: within {result['largest_deviation_from_line']:.0%} of the line", file=sys.stderr)
+    result["bounds"] = {"search": bounds(our_search_step(*shape, device), device)}
     found = side_by_side(["plain evaluation", "our evaluation"], (16, 8, 64), rounds, device)
     result["evaluation"] = {"channels": 16, "layers": 8, "batch": 64, **found}
+    result["bounds"]["evaluation"] = bounds(evaluation_step("ours", 16, 8, 64, device), device)
     result["evaluation_step_ratio"] = found["plain evaluation"]["seconds"] / found["our evaluation"]["seconds"]
     print(f"evaluation step: {result['evaluation_step_ratio']:.2f} × the plain one", file=sys.stderr)
     found = side_by_side(["plain input", "our input"], (96,), 2 * rounds, "cpu")
