@@ -88,14 +88,8 @@ def figure6() -> None:
     _records(found)
 
 
-def falls(epochs: pd.DataFrame) -> pd.DataFrame:
-    """For each epoch from the second: the fall of the validation accuracy since the one before, in points, and whether it pruned."""
-    left = epochs["operations_normal"] + epochs["operations_reduce"]
-    return pd.DataFrame({"fall": -100 * epochs["validation_accuracy"].diff(), "pruned": left.diff() < 0}).iloc[1:]
-
-
 def _accuracy_row(label: str, runs: Sequence[Run]) -> list[str]:
-    every = pd.concat([falls(run.epochs()) for run in runs])
+    every = pd.concat([tables.falls(run.epochs()) for run in runs])
     largest = every.groupby("pruned")["fall"].max()
     end = [100 * run.outcome["validation_accuracy"] for run in runs]
     cuts = [run.outcome["cut"] for run in runs if "cut" in run.outcome]

@@ -66,6 +66,12 @@ def errors(runs: Sequence[Run]) -> pd.DataFrame:
     return frame.pivot_table(index="cell", columns="seed", values="error")
 
 
+def falls(epochs: pd.DataFrame) -> pd.DataFrame:
+    """For each epoch from the second: the fall of the validation accuracy since the one before, in points, and whether it pruned."""
+    left = epochs["operations_normal"] + epochs["operations_reduce"]
+    return pd.DataFrame({"fall": -100 * epochs["validation_accuracy"].diff(), "pruned": left.diff() < 0}).iloc[1:]
+
+
 def spread(values: Sequence[float], digits: int = 2) -> str:
     """Mean ± standard deviation of some runs; the value alone of one, a dash of none."""
     if not len(values):

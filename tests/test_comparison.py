@@ -33,7 +33,7 @@ def test_enas_floor_is_the_least_entropy_of_its_bounded_logits():
 
 def test_falls_are_told_apart_by_whether_the_epoch_pruned():
     epochs = pd.DataFrame({"validation_accuracy": [0.5, 0.6, 0.55, 0.57], "operations_normal": [98, 98, 84, 84], "operations_reduce": 98})
-    found = comparison_pages.falls(epochs)
+    found = tables.falls(epochs)
     assert found["fall"].round(6).tolist() == [-10.0, 5.0, -2.0] and found["pruned"].tolist() == [False, True, False]
 
 
