@@ -60,7 +60,7 @@ class _Search:
         self.network = Supernet(self.method.operations, p.channels, p.layers, p.nodes, images.classes, images.channels)
         self.network.to(device).to(memory_format=torch.channels_last)
         self.names: dict[Tensor, str] = {parameter: name for name, parameter in self.network.named_parameters()}
-        self.optimizer = torch.optim.SGD(self.network.parameters(), p.learning_rate, p.momentum, weight_decay=p.weight_decay, fused=True)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), p.learning_rate, p.momentum, weight_decay=p.weight_decay)
         self.forward = torch.compile(self.network) if p.compile else self.network
         self.weight_step = graphed(self._weight_step, device, p.graphs and self.method.steady)
         self.alpha_step = graphed(self._alpha_step, device, p.graphs and self.method.graphable)

@@ -72,7 +72,7 @@ def our_search_step(channels, layers, batch, device="cpu", active=None):
     x = x.contiguous(memory_format=torch.channels_last)
     network = Supernet(ASAP_OPERATIONS, channels, layers).to(device).to(memory_format=torch.channels_last)
     alpha = {k: torch.zeros(14, len(ASAP_OPERATIONS), device=device, requires_grad=True) for k in CELL_KINDS}
-    sgd = torch.optim.SGD(network.parameters(), 0.025, 0.9, weight_decay=3e-4, fused=True)
+    sgd = torch.optim.SGD(network.parameters(), 0.025, 0.9, weight_decay=3e-4)
     adam = torch.optim.Adam(alpha.values(), 1e-3, (0.5, 0.999), weight_decay=1e-3)
 
     def step():
