@@ -59,9 +59,10 @@ def _records(found: dict[str, list[Run]]) -> None:
     say(f":::{{dropdown}} The records\n{lines}\n:::")
 
 
-def panels(found: dict[str, list[Run]]) -> tuple[dict[str, list[Run]], dict[str, list[Run]]]:
-    """The arms that the paper's figures show, and the others."""
-    return {k: found[k] for k in PRINTED if k in found}, {k: v for k, v in found.items() if k not in PRINTED}
+def panels(found: dict[str, list[Run]]) -> list[dict[str, list[Run]]]:
+    """The arms that the paper's figures show, and the others; a panel without a run is left out."""
+    both = {k: found[k] for k in PRINTED if k in found}, {k: v for k, v in found.items() if k not in PRINTED}
+    return [panel for panel in both if panel]
 
 
 def figure6() -> None:
@@ -74,7 +75,7 @@ def figure6() -> None:
         figures.accuracy_along_search(panels(found), study.labels),
         "**Figure 6, recorded.** Accuracy on the validation half after each epoch, time scaled to [0, 1]; a thin line a seed, a thick one their "
         "mean; a dot marks an epoch in which operations were pruned. At the right end, where a search ends in a cut: the derived cell with the "
-        "weights of the supernet, its BatchNorm statistics averaged anew (□). Left: the methods of the paper's figure; right: the others of "
+        "weights of the supernet, its BatchNorm statistics averaged anew (□). Above: the methods of the paper's figure; below, where they are recorded: the others of "
         f"the study. Scale {study.planned[0].parameters.scale}. {COPY_NOTE}",
     )
     headers = ["method", "n", "mixture, at the end, %", "largest fall in an epoch that prunes", "in one that does not",
@@ -110,7 +111,7 @@ def figure7() -> None:
     show(
         figures.entropy_along_search(panels(found), study.labels),
         "**Figure 7, recorded.** Entropy of the mixture weights over ln |O|, averaged over the mixed operations of a cell (the paper's text; its "
-        "caption says total), time scaled to [0, 1]; a thin line a seed, a thick one their mean. Above: the methods of the paper's figure; below: "
+        "caption says total), time scaled to [0, 1]; a thin line a seed, a thick one their mean. Above: the methods of the paper's figure; below, where they are recorded: "
         "the others of the study. For ENAS it is the entropy of each edge's operation under the controller, which its bounded logits keep "
         f"above {figures.ENAS_FLOOR:.3f}. Scale {study.planned[0].parameters.scale}. {COPY_NOTE}",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -184,7 +185,8 @@ ENAS_FLOOR = 0.952
 
 
 def _colours(labels: Sequence[str]) -> dict[str, Any]:
-    return dict(zip(labels, sns.color_palette("husl", len(labels)), strict=True))
+    pairs = sns.color_palette("tab20", 20)
+    return dict(zip(labels, cycle(pairs[::2] + pairs[1::2]), strict=False))
 
 
 def _draw_seeds(axes: Axes, runs: Sequence[Run], column: str, scale: float, colour: Any, label: str) -> None:
@@ -205,8 +207,8 @@ def accuracy_along_search(panels: Sequence[dict[str, list[Run]]], labels: Sequen
     """Figure 6: validation accuracy against scaled time, an axes a panel; at the end the derived cell's."""
     style()
     colours = _colours(labels)
-    figure, axes = plt.subplots(1, len(panels), figsize=(11, 5.2), sharey=True, squeeze=False, layout="constrained")
-    for ax, panel in zip(axes[0], panels, strict=True):
+    figure, axes = plt.subplots(len(panels), 1, figsize=(9, 5 * len(panels)), sharex=True, squeeze=False, layout="constrained")
+    for ax, panel in zip(axes[:, 0], panels, strict=True):
         for label, runs in panel.items():
             _draw_seeds(ax, runs, "validation_accuracy", 100, colours[label], label)
             for run in runs:
@@ -218,10 +220,10 @@ def accuracy_along_search(panels: Sequence[dict[str, list[Run]]], labels: Sequen
                     child = 100 * run.outcome["cut"]["genotype"]["recalibrated"]
                     ax.plot([1, 1.03], [accuracy.iloc[-1], child], color=colours[label], lw=1, ls=":")
                     ax.plot(1.03, child, "s", color=colours[label], mfc="white", ms=6)
-        ax.set_xlabel("time, scaled to [0, 1]")
-        if panel:
-            ax.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
-    axes[0, 0].set_ylabel("validation accuracy, %")
+        ax.set_ylabel("validation accuracy, %")
+        ax.set_ylim(0)
+        ax.legend(fontsize=9, frameon=False, loc="lower center", ncols=2)
+    axes[-1, 0].set_xlabel("time, scaled to [0, 1]")
     plt.close(figure)  # else a notebook shows it a second time
     return figure
 
@@ -240,8 +242,7 @@ def entropy_along_search(panels: Sequence[dict[str, list[Run]]], labels: Sequenc
             ax.set_title(name, fontsize=11)
             ax.set_ylim(-0.02, 1.05)
         row[0].set_ylabel("normalised entropy")
-        if panel:
-            row[1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        row[1].legend(fontsize=9, frameon=False, loc="lower left")
     for ax in axes[-1]:
         ax.set_xlabel("time, scaled to [0, 1]")
     plt.close(figure)  # else a notebook shows it a second time
