@@ -10,7 +10,9 @@ from typing import Any
 from . import figures, tables
 from .config import runs_root
 from .pages import missing, problems, say, show
-from .records import find_runs
+from .records import Run, find_runs
+from .space import CELL_KINDS
+from .studies import load
 
 #: Watts that a run keeps busy: assumptions, from the makers' thermal design powers, not measurements.
 CPU_CORE_WATTS, GTX_1080_TI_WATTS, H100_WATTS = 10, 250, 700
@@ -183,3 +185,39 @@ def gpu() -> None:
             if isinstance(apart[pair], dict)
         ]
         say(tables.markdown(["between", "first loss", "loss, five iterations", "α"], rows))
+
+
+def precision() -> None:
+    """What bf16 does to a search's outcome, from the study `precision`."""
+    study = load("precision")
+    found = {label: {run.parameters["seed"]: run for run in study.runs(runs_root(), "search", label)} for label in study.labels}
+    seeds = sorted(set.intersection(*(set(runs) for runs in found.values())))
+    if not seeds:
+        missing("the study `precision`", "asap study precision --commands | sh")
+        return
+
+    def same(a: Run, b: Run) -> float:
+        """The share of a's edges that b has, with the same operation."""
+        mine, theirs = ({(kind, edge) for kind in CELL_KINDS for edge in run.genotype().cell(kind)} for run in (a, b))
+        return len(mine & theirs) / len(mine)
+
+    rows = [
+        [
+            label,
+            tables.spread([100 * runs[seed].outcome["validation_accuracy"] for seed in seeds], 1),
+            tables.spread([float(sum(runs[seed].outcome["operations_left"].values())) for seed in seeds], 1),
+            tables.spread([float(runs[seed].outcome["epochs"]) for seed in seeds], 1),
+        ]
+        for label, runs in found.items()
+    ]
+    say(tables.markdown(["precision", "validation accuracy, %", "operations left", "epochs"], rows))
+    reference, other = (found[label] for label in ("float32", "bf16"))
+    between = [same(reference[seed], other[seed]) for seed in seeds]
+    apart = [same(reference[a], reference[b]) for a in seeds for b in seeds if a != b]
+    lines = f"{median(between):.0%} of the derived cell's edges, with their operations, are those of float32 under the same seed (median)"
+    if apart:
+        lines += f"; between two seeds of float32 it is {median(apart):.0%}"
+    say(
+        f"**bf16 against float32**, {len(seeds)} seeds each, {study.title.split(', ', 1)[1]}: mean ± deviation. {lines}. "
+        "Rounding alone sends a search elsewhere, as another order of the images does; it is a parameter that the reference runs leave off."
+    )
