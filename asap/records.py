@@ -58,6 +58,17 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def parquet(frame: pd.DataFrame) -> bytes:
+    """A frame as parquet; numbers with a fraction by their bytes' places, which compresses them by a third."""
+    buffer = io.BytesIO()
+    split = {str(name): "BYTE_STREAM_SPLIT" for name in frame.columns if frame[name].dtype.kind == "f"}
+    others = [str(name) for name in frame.columns if name not in split]
+    frame.to_parquet(
+        buffer, index=False, engine="pyarrow", compression="zstd", compression_level=19, use_dictionary=others, column_encoding=split
+    )
+    return buffer.getvalue()
+
+
 def _json(data: Any) -> bytes:
     """JSON with a line a key, and each innermost list on one line."""
     text = json.dumps(data, indent=1, ensure_ascii=False)
@@ -154,9 +165,7 @@ class Recorder:
 
     def architecture(self, frame: pd.DataFrame) -> None:
         """Write architecture.parquet."""
-        buffer = io.BytesIO()
-        frame.to_parquet(buffer, index=False, compression="zstd")
-        self._write("architecture.parquet", buffer.getvalue())
+        self._write("architecture.parquet", parquet(frame))
 
     def genotype(self, genotype: Genotype) -> None:
         """Write genotype.json."""
