@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asap import comparison_pages, figures, tables
+from asap import claims, comparison_pages, figures, tables
 from asap.evaluate import evaluate
 from asap.methods.enas import Controller
 from asap.search import search
@@ -79,3 +79,36 @@ def test_the_pages_show_the_study_s_runs_and_say_which_are_missing(monkeypatch, 
         assert means[0].get_ydata()[-1] == pytest.approx(expected)
     magnitude = [line for line in shown[1].axes[2].lines if line.get_label() == "Magnitude, p = 3 (1)"]
     assert magnitude[0].get_ydata()[-1] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("differences", "verdict"),
+    [
+        ([], claims.OPEN),
+        ([2.0], claims.OPEN),
+        ([2.0, 2.1, 1.9], claims.HOLDS),
+        ([-2.0, -2.1, -1.9], claims.FAILS),
+        ([2.0, -2.1, 0.3], claims.OPEN),
+    ],
+)
+def test_a_paired_claim_holds_where_its_interval_does(differences, verdict):
+    found = claims._paired(differences, "the other minus ours", "cpu")
+    assert found.verdict == verdict and ("one seed" in found.ours) == (len(differences) == 1)
+
+
+def test_claims_of_the_figures_follow_the_study_s_runs(monkeypatch, tmp_path):
+    """DARTS' drop, ENAS' accuracy and both entropies, from runs of seconds that pose as the study's."""
+    common = {"scale": "tiny", "dataset": "digits", "study": "quick", "seed": 0, "images": 128, "epochs": 3, "batch": 16}
+    arms = {"ASAP": {"method": "asap"}, "DARTS": {"method": "darts"}, "ENAS": {"method": "enas"}}
+    study = plan("methods", {"title": "quick", "runs": [{"kind": "search", "common": common, "arms": arms}]})
+    monkeypatch.setattr(claims.studies, "load", lambda name: study)
+    root = tmp_path / "runs"
+    judges = (claims._relaxation_bias, claims._enas_low, claims._entropy_stays, claims._smaller_perturbations)
+    assert all(judge(root).verdict == claims.OPEN and "no record" in judge(root).ours for judge in judges)
+    for planned in study.planned:
+        search(planned.parameters, progress=False)
+    drop, low, entropy, perturbations = (judge(root) for judge in judges)
+    run = study.runs(root, "search", "DARTS")[0]
+    points = 100 * (run.outcome["validation_accuracy"] - run.outcome["cut"]["genotype"]["recalibrated"])
+    assert f"{points:.0f} points" in drop.ours and drop.verdict == (claims.HOLDS if points > 5 else claims.FAILS)
+    assert low.verdict != claims.OPEN and entropy.verdict == claims.HOLDS and perturbations.verdict == claims.OPEN
