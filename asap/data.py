@@ -75,15 +75,20 @@ class ImageData:
 
     def describe(self) -> dict[str, Any]:
         """What a record keeps."""
-        return {
-            "name": self.name,
-            "variant": self.variant,
-            "fingerprint": self.fingerprint,
-            "train_images": len(self.train),
-            "test_images": len(self.test),
-            "classes": self.classes,
-            "shape": [self.channels, self.size, self.size],
-        }
+        return describe(self)
+
+
+def describe(images: Any) -> dict[str, Any]:
+    """What a record keeps of a data set."""
+    return {
+        "name": images.name,
+        "variant": images.variant,
+        "fingerprint": images.fingerprint,
+        "train_images": len(images.train),
+        "test_images": len(images.test),
+        "classes": images.classes,
+        "shape": [images.channels, images.size, images.size],
+    }
 
 
 class Batches:

@@ -20,7 +20,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from .augment import JITTER
-from .data import DataError
+from .data import DataError, describe
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIDE = 224
@@ -69,15 +69,7 @@ class FolderData:
 
     def describe(self) -> dict[str, Any]:
         """What a record keeps."""
-        return {
-            "name": self.name,
-            "variant": self.variant,
-            "fingerprint": self.fingerprint,
-            "train_images": len(self.train),
-            "test_images": len(self.test),
-            "classes": self.classes,
-            "shape": [self.channels, self.size, self.size],
-        }
+        return describe(self)
 
 
 class FolderBatches:
