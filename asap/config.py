@@ -145,6 +145,7 @@ class EvaluationParameters(Common):
 
     run: str = ""  # the folder of a finished search whose cell is evaluated, or …
     cell: str = ""  # … the name of a published cell, or random-SEED
+    edge_rule: str = ""  # of the search's 14 edges: as it chose them itself, or by another of its edge rules
     channels: int = 36  # ASAP-Small; 44 and 50 are Medium and Large
     layers: int = 20  # 18 normal cells and reductions at one and two thirds
     batch: int = 128
@@ -171,6 +172,8 @@ class EvaluationParameters(Common):
         self._check(
             {
                 "give either run (a search's folder) or cell (a published cell's name)": bool(self.run) != bool(self.cell),
+                f"edge_rule must be one of {', '.join(EDGE_RULES)}, or empty, not {self.edge_rule!r}": self.edge_rule in ("", *EDGE_RULES),
+                "edge_rule chooses among the edges of a search; give run": bool(self.run) or not self.edge_rule,
                 "channels, batch, epochs and cycles must be at least 1": min(self.channels, self.batch, self.epochs, self.cycles) >= 1,
                 "layers must be at least 3": self.layers >= 3,
                 "learning_rate must be positive": self.learning_rate > 0,

@@ -37,7 +37,7 @@ def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
         searched = Run.open(Path(p.run) if (Path(p.run) / "run.json").is_file() else runs_root(p.runs_root) / p.run)
         if searched.info["kind"] != "search":
             raise ParameterError(f"{p.run} is no search, but a run of kind {searched.info['kind']}")
-        genotype, p = searched.genotype(), dataclasses.replace(p, run=searched.name)
+        genotype, p = searched.genotype(p.edge_rule), dataclasses.replace(p, run=searched.name)
     else:
         genotype = cell_by_name(p.cell)
     device, images = prepare(p)

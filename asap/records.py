@@ -32,7 +32,7 @@ import pandas as pd
 
 from .config import checkout
 from .errors import UserError
-from .space import Genotype
+from .space import CELL_KINDS, EDGE_RULES, Genotype, genotype_by_rule
 
 CHECKPOINT = "checkpoint.pt"
 TIME_COLUMNS = ("seconds_weights", "seconds_alpha", "seconds_measure", "seconds", "peak_memory_mb")
@@ -289,9 +289,24 @@ class Run:
         """architecture.parquet: epoch, cell, edge, source, target, operation, alpha, phi, alive, and the α gradients' statistics."""
         return pd.read_parquet(self.folder / "architecture.parquet")
 
-    def genotype(self) -> Genotype:
-        """The cell that the search ended in."""
-        return Genotype.from_dict(json.loads((self.folder / "genotype.json").read_bytes()))
+    def genotype(self, rule: str = "") -> Genotype:
+        """The cell that the search ended in; by another of `space.EDGE_RULES` than its own, the cell that it would have given.
+
+        Raises `RecordError` where the record does not tell that cell: the method sampled cells, or the rule needs Φ between epochs.
+        """
+        own = self.parameters.get("edge_rule", EDGE_RULES[0])
+        if rule in ("", own):
+            return Genotype.from_dict(json.loads((self.folder / "genotype.json").read_bytes()))
+        if self.parameters["method"] in ("enas", "random") or rule not in ("alpha", "all_edges"):
+            raise RecordError(f"{self.folder} does not tell the cell by the edge rule {rule!r}, only by its own, {own!r}")
+        frame = self.architecture()
+        last = frame[frame["epoch"] == frame["epoch"].max()]
+        operations = last["operation"].iloc[: last.groupby(["cell", "edge"], observed=True).size().iloc[0]].tolist()
+        by_kind = {kind: last[last["cell"] == kind] for kind in CELL_KINDS}
+        phi, alpha = (
+            {kind: part[column].to_numpy().reshape(-1, len(operations)) for kind, part in by_kind.items()} for column in ("phi", "alpha")
+        )
+        return genotype_by_rule(rule, operations, phi, alpha, nodes=self.parameters["nodes"])
 
     def results(self) -> pd.DataFrame:
         """results.csv of a study of the theory."""

@@ -169,6 +169,33 @@ def derive(
     return Genotype(**fields)
 
 
+def genotype_by_rule(
+    rule: str,
+    operations: Sequence[str],
+    phi: Mapping[str, np.ndarray],
+    alpha: Mapping[str, np.ndarray],
+    before: Mapping[str, np.ndarray] | None = None,
+    nodes: int = NODES,
+) -> Genotype:
+    """The genotype of a mixture: on each edge the operation of the largest Φ but `none`, the edges by one of `EDGE_RULES`.
+
+    phi, alpha: for each cell kind, (E, O). before: for each cell kind, (E,), Φ of the surviving operation just before the
+    edge was last pruned, nan where it is not decided; an edge without it is ranked by its largest Φ.
+    """
+    choice, score = {}, {}
+    for kind in CELL_KINDS:
+        weights = phi[kind].copy()
+        if "none" in operations:
+            weights[:, list(operations).index("none")] = -1.0
+        best, largest = weights.argmax(1), weights.max(1)
+        choice[kind] = [operations[o] for o in best]
+        if rule == "alpha":
+            score[kind] = alpha[kind][np.arange(len(best)), best]
+        else:
+            score[kind] = largest if before is None else np.where(np.isnan(before[kind]), largest, before[kind])
+    return derive(choice, score, nodes, inputs=None if rule == "all_edges" else 2)
+
+
 def random_genotype(rng: np.random.Generator, operations: Sequence[str] = ASAP_OPERATIONS, nodes: int = NODES) -> Genotype:
     """A cell drawn uniformly: per node two different inputs, and on each an operation other than `none`."""
     candidates = [o for o in operations if o != "none"]

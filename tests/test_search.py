@@ -276,6 +276,26 @@ def test_edge_rules(rule):
         assert node3 == [("sep_conv_3x3", 0), ("max_pool_3x3", 2)]
 
 
+@pytest.mark.parametrize("given", [{}, {"method": "darts"}], ids=["asap", "darts"])
+def test_a_record_tells_the_cell_by_another_rule(quick_search, quick_evaluation, given):
+    """The same search under each rule ends in the cell that the record of the first tells, and an evaluation takes it."""
+    first = Run.open(quick_search(alpha_rate_factor=200, **given))
+    for rule in ("alpha", "all_edges"):
+        told = first.genotype(rule)
+        assert told == Run.open(quick_search(alpha_rate_factor=200, edge_rule=rule, **given)).genotype()
+    evaluated = Run.open(quick_evaluation(cell="", run=first.name, edge_rule="all_edges", epochs=1))
+    assert evaluated.info["genotype"] == told.to_dict() != first.genotype().to_dict()
+    assert first.genotype("") == first.genotype("phi_before_last_pruning")
+
+
+def test_a_rule_that_a_record_does_not_tell_is_refused(quick_search):
+    sampled = Run.open(quick_search(method="random", epochs=1))
+    by_alpha = Run.open(quick_search(edge_rule="alpha", epochs=1))
+    for run, rule in ((sampled, "alpha"), (by_alpha, "phi_before_last_pruning")):
+        with pytest.raises(RecordError, match="does not tell the cell by the edge rule"):
+            run.genotype(rule)
+
+
 def test_gradient_statistics_are_those_of_numpy():
     method = annealer()
     method.begin_epoch(10)

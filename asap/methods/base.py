@@ -14,7 +14,7 @@ from torch import Tensor
 from ..annealing import temperature
 from ..config import SearchParameters
 from ..machine import random_stream
-from ..space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, Genotype, derive, edges
+from ..space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, Genotype, edges, genotype_by_rule
 from ..supernet import Supernet
 
 Batch = tuple[Tensor, Tensor]  # images (B, C, H, W), labels (B,)
@@ -205,19 +205,12 @@ class Differentiable:
 
     def genotype(self, rule: str) -> Genotype:
         """One operation an edge, the one of the largest Φ but `none`; the edges by the rule."""
-        choice, score = {}, {}
-        for kind in CELL_KINDS:
-            phi = self.phi(kind).detach().cpu().numpy().copy()
-            if "none" in self.operations:
-                phi[:, self.operations.index("none")] = -1.0
-            best = phi.argmax(1)
-            choice[kind] = [self.operations[o] for o in best]
-            if rule == "alpha":
-                score[kind] = self.alpha[kind].detach().cpu().numpy()[np.arange(len(best)), best]
-            else:
-                decided = (self.alive[kind].sum(1) == 1).cpu().numpy()
-                score[kind] = np.where(decided, np.nan_to_num(self.score[kind].cpu().numpy(), nan=1.0), phi.max(1))
-        return derive(choice, score, self.parameters.nodes, inputs=None if rule == "all_edges" else 2)
+        phi = {kind: self.phi(kind).detach().cpu().numpy() for kind in CELL_KINDS}
+        alpha = {kind: self.alpha[kind].detach().cpu().numpy() for kind in CELL_KINDS}
+        before = {
+            kind: np.where((self.alive[kind].sum(1) == 1).cpu().numpy(), self.score[kind].cpu().numpy(), np.nan) for kind in CELL_KINDS
+        }
+        return genotype_by_rule(rule, self.operations, phi, alpha, before, self.parameters.nodes)
 
     def tensors(self) -> dict[str, Tensor]:
         kept = {}
