@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from . import figures, tables
 from .config import runs_root
-from .pages import COPY_NOTE, problems, provenance, say, show
+from .inference import pair
+from .pages import COPY_NOTE, against, problems, provenance, say, show
 from .records import RecordError, Run
 from .studies import Study, load
 
@@ -163,13 +163,13 @@ def table3() -> None:
 
 def _differences(found: dict[str, list[Run]]) -> None:
     """ASAP against each other arm, paired by seed."""
-    asap = {run.parameters["seed"]: run.outcome["test_error"] for run in found.get("ASAP", [])}
-    rows = []
-    for label, runs in found.items():
-        by_seed = pd.Series([run.outcome["test_error"] for run in runs], [run.parameters["seed"] for run in runs]).groupby(level=0).mean()
-        pairs = [error - asap[seed] for seed, error in by_seed.items() if seed in asap]
-        if label != "ASAP" and pairs:
-            rows.append([label, str(len(pairs)), f"{np.mean(pairs):+.2f}", tables.interval(pairs)])
-    if rows:
-        say("**Against ASAP, paired by seed**: the other's error minus that of ASAP's cell, in points.")
-        say(tables.markdown(["method", "pairs", "difference", "95 % interval (t)"], rows))
+    errors = {label: _by_seed(runs) for label, runs in found.items()}
+    images = next(iter(found.values()))[0].outcome["test_images"]
+    tests = {label: pair(values, errors.get("ASAP", {}), images) for label, values in errors.items() if label != "ASAP"}
+    against("**Against ASAP, paired by seed**: the other's error minus that of ASAP's cell", tests, "method")
+
+
+def _by_seed(runs: Sequence[Run]) -> dict[int, float]:
+    """The test error of each seed, averaged where several cells share one."""
+    series = pd.Series([run.outcome["test_error"] for run in runs], [run.parameters["seed"] for run in runs])
+    return tables.by_seed(series.groupby(level=0).mean())

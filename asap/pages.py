@@ -3,15 +3,21 @@ or that the record is missing. Needs no torch."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from . import figures, tables
-from .claims import CLAIMS, searches
+from .claims import judged
 from .config import SCALE_NAMES, EvaluationParameters, SearchParameters, checkout, make, runs_root
+from .inference import Paired, bracket, holm, number
 from .records import Run, find_runs
+from .search_judges import searches
 from .space import published_cell
+from .verdicts import DIRECTION, FAILS, HOLDS, OPEN
 
 COPY_NOTE = (
     "The images are a JPEG copy of CIFAR-10 (quality 75), so an error here is not exactly comparable with the paper's; "
@@ -148,14 +154,40 @@ def cell_figure(kind: str) -> None:
 
 
 def claims() -> None:
-    """The front page's table: every claim, the paper's number, ours, the verdict."""
+    """The front page: how many claims hold, then every claim, the paper's number, ours, the verdict, and how each is reached."""
     problems()
-    root = runs_root()
-    rows = []
-    for claim in CLAIMS:
-        found = claim.judge(root)
-        rows.append([f"[{claim.statement}]({claim.page})", claim.place, claim.paper, found.ours, found.scale, f"**{found.verdict}**"])
-    say(tables.markdown(["claim", "place", "paper", "ours", "scale", "verdict"], rows))
+    found = judged(runs_root())
+    verdicts = Counter(verdict.verdict for rows in found.values() for _, verdict in rows)
+    counts = "; ".join(f"**{verdicts[name]}** {text}" for name, text in SUMMARY.items())
+    say(f"Of {verdicts.total()} claims, as the records stand: {counts}.")
+    for theme, rows in found.items():
+        say(f"**{theme}**")
+        lines = [[f"[{c.statement}]({c.page})", c.place, c.paper, v.ours, v.scale, f"**{v.verdict}**"] for c, v in rows]
+        say(tables.markdown(["claim", "place", "paper", "ours", "scale", "verdict"], lines))
+    how = [[c.statement, c.test] for rows in found.values() for c, _ in rows]
+    say(f":::{{dropdown}} How each verdict is reached\n{tables.markdown(['claim', 'test, and the records it reads'], how)}\n:::")
+
+
+#: A verdict as the front page counts it.
+SUMMARY = {HOLDS: "hold", DIRECTION: "hold in direction", FAILS: "do not hold", OPEN: "cannot be told yet"}
+
+
+def against(title: str, tests: Mapping[str, Paired], what: str) -> None:
+    """A table of paired differences, one row a test, corrected together."""
+    rows = [
+        [name, str(test.n), f"{test.mean:+.2f}", bracket(test.interval()), number(p), number(test.detectable(), 1)]
+        for (name, test), p in zip(tests.items(), holm([test.p() for test in tests.values()]), strict=True)
+        if test.n
+    ]
+    if rows:
+        say(f"{title}, in points; {POWER_NOTE}")
+        say(tables.markdown([what, "pairs", "difference", "95 % interval", "p (Holm)", "could be shown"], rows))
+
+
+POWER_NOTE = (
+    "the 95 % interval (t), the p value of the paired t test with Holm's correction over the rows, and the smallest difference that so many pairs show "
+    "four times in five; for one pair, which has no test, what the test images alone would hide."
+)
 
 
 def scales() -> None:

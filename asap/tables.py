@@ -66,6 +66,11 @@ def errors(runs: Sequence[Run]) -> pd.DataFrame:
     return frame.pivot_table(index="cell", columns="seed", values="error")
 
 
+def by_seed(errors: pd.Series[float]) -> dict[int, float]:
+    """A series with seeds as its index as a dictionary, without those that are missing."""
+    return {int(str(seed)): float(value) for seed, value in errors.dropna().items()}
+
+
 def falls(epochs: pd.DataFrame) -> pd.DataFrame:
     """For each epoch from the second: the fall of the validation accuracy since the one before, in points, and whether it pruned."""
     left = epochs["operations_normal"] + epochs["operations_reduce"]
@@ -77,18 +82,6 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     if not len(values):
         return "–"
     return plus_minus(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, digits)
-
-
-def interval(differences: Sequence[float], digits: int = 2) -> str:
-    """The 95 % t interval of a mean of paired differences; a dash of fewer than two."""
-    n = len(differences)
-    if n < 2:
-        return "–"
-    from scipy.stats import t
-
-    half = float(t.ppf(0.975, n - 1)) * float(np.std(differences, ddof=1)) / n**0.5
-    mean = float(np.mean(differences))
-    return f"[{mean - half:+.{digits}f}, {mean + half:+.{digits}f}]"
 
 
 def plus_minus(mean: float, deviation: float | None, digits: int = 2) -> str:

@@ -10,12 +10,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from . import tables
-from .claims import DIRECTION, FAILS, HOLDS, OPEN
 from .config import runs_root
 from .figures import style
 from .pages import download, missing, provenance, say, show, the_search
 from .records import RecordError, Run
 from .theory import predicted_stop
+from .verdicts import DIRECTION, FAILS, HOLDS, OPEN
 
 NAMES = {
     "theorem2": "Theorem 2",

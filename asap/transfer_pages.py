@@ -12,7 +12,8 @@ from scipy.stats import spearmanr
 
 from . import figures, tables
 from .config import runs_root
-from .pages import COPY_NOTE, missing, problems, provenance, say, show
+from .inference import pair
+from .pages import COPY_NOTE, against, missing, problems, provenance, say, show
 from .records import RecordError, Run
 from .studies import load
 
@@ -83,7 +84,7 @@ def table1(scale: str = "cpu") -> None:
         missing(f"an evaluation at {scale} scale", f"asap evaluate --cell ASAP --dataset cifar10 --scale {scale} --study cells")
         return
     _ranking(ours, {r["cell"].lower(): r["error"] for r in tables.paper()["table1"]["rows"] if r["cell"] and r.get("channels", 36) == 36})
-    _against_asap(ours)
+    _against_asap(ours, runs[0].outcome["test_images"])
     _own(runs)
     _records(runs)
 
@@ -122,18 +123,13 @@ def _ranking(ours: pd.DataFrame, printed: dict[str, float]) -> None:
     )
 
 
-def _against_asap(ours: pd.DataFrame) -> None:
+def _against_asap(ours: pd.DataFrame, images: int) -> None:
     """Each cell against the published ASAP cell, paired by seed."""
     if "asap" not in ours.index:
         return
-    rows = []
-    for cell in ours.index.drop("asap"):
-        pairs = (ours.loc[cell] - ours.loc["asap"]).dropna()
-        if len(pairs) and "/" not in cell:
-            rows.append([cell, str(len(pairs)), f"{pairs.mean():+.2f}", tables.interval(pairs.tolist())])
-    if rows:
-        say("**Against the published ASAP cell, paired by seed**: a cell's error minus ASAP's, in points.")
-        say(tables.markdown(["cell", "pairs", "difference", "95 % interval (t)"], rows))
+    by_seed = {str(cell): tables.by_seed(row) for cell, row in ours.iterrows()}
+    tests = {cell: pair(errors, by_seed["asap"], images) for cell, errors in by_seed.items() if cell != "asap" and "/" not in cell}
+    against("**Against the published ASAP cell, paired by seed**: a cell's error minus ASAP's", tests, "cell")
 
 
 def _own(runs: list[Run]) -> None:
@@ -198,7 +194,7 @@ def table2(scale: str = "cpu") -> None:
         lines.append(["random cells", "–", _random(ours)])
         say(tables.markdown(["cell", "paper", "ours"], lines))
         _ranking(ours, {row["cell"].lower(): row["errors"][i] for row in table["rows"]})
-        _against_asap(ours)
+        _against_asap(ours, runs[0].outcome["test_images"])
         _records(runs)
     absent = [entry["name"] for name, entry in sets.items() if not tables.evaluations(root, name, scale)]
     if absent:

@@ -1,0 +1,237 @@
+"""How the claims on the course of a search are judged from the records; claims.py says which judge is whose. Never knows torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from .records import Run, find_runs
+from .tables import falls, paper
+from .verdicts import DIFFERENTIABLE, FAILS, HOLDS, PRUNING, Verdict, arm, counted, missing
+
+
+def searches(root: Path) -> list[Run]:
+    """The finished searches that the front page and Figures 2 to 5 stand on: plain ASAP on CIFAR-10, at the largest
+    scale recorded, by seed."""
+    for scale in ("paper", "cpu"):
+        runs, _ = find_runs(root, "search", method="asap", dataset="cifar10", scale=scale)
+        plain = [run for run in runs if run.info["study"] == "main"]
+        if plain:
+            return sorted(plain, key=lambda run: run.parameters["seed"])
+    return []
+
+
+def of_searches(judge: Callable[[list[Run]], tuple[str, str]]) -> Callable[[Path], Verdict]:
+    def judged(root: Path) -> Verdict:
+        runs = searches(root)
+        if not runs:
+            return missing("a finished ASAP search on CIFAR-10")
+        ours, verdict = judge(runs)
+        return Verdict(ours, f"{runs[0].parameters['scale']}, n = {len(runs)}", verdict)
+
+    return judged
+
+
+def ends_in_one_network(runs: list[Run]) -> tuple[str, str]:
+    undecided = [sum(run.outcome["undecided_edges"].values()) for run in runs]
+    ended = sum(u == 0 for u in undecided)
+    edges = 2 * int(runs[0].architecture()["edge"].nunique())
+    return f"{ended} of {len(runs)} searches end so; undecided edges of {edges}: {', '.join(map(str, undecided))}", counted(
+        ended, len(runs)
+    )
+
+
+def grace(runs: list[Run]) -> tuple[str, str]:
+    grace = [int((run.epochs()["alpha_steps"] == 0).sum()) for run in runs]
+    return f"{', '.join(map(str, sorted(set(grace))))} epochs", counted(
+        sum(g == paper()["search"]["grace_epochs"] for g in grace), len(grace)
+    )
+
+
+def final_temperature(runs: list[Run]) -> tuple[str, str]:
+    final = [float(p["initial_temperature"] * p["temperature_decay"] ** p["epochs"]) for p in (run.parameters for run in runs)]
+    return f"T = {final[0]:.3f}", counted(sum(round(t, 1) == 0.1 for t in final), len(final))
+
+
+def shorter_epochs(runs: list[Run]) -> tuple[str, str]:
+    shares = []
+    undisturbed = [run for run in runs if run.info["machine"].get("clock", "wall") != "wall"]
+    for run in undisturbed or runs:
+        seconds = run.epochs()["seconds_weights"] + run.epochs()["seconds_alpha"]
+        shares.append(float(seconds.iloc[-1] / seconds.max()))
+    return f"the last epoch takes {np.mean(shares):.0%} of the longest, in {len(shares)} timed", counted(
+        sum(s < 0.67 for s in shares), len(shares)
+    )
+
+
+def smooth(runs: list[Run]) -> tuple[str, str]:
+    largest = []
+    for run in runs:
+        epochs = run.epochs()
+        left = epochs["operations_normal"] + epochs["operations_reduce"]
+        largest.append(float(-left.diff().min() / left.iloc[0]))
+    return f"at most {max(largest):.0%} of the connections go in one epoch", counted(sum(s < 0.2 for s in largest), len(largest))
+
+
+def entropy_falls(runs: list[Run]) -> tuple[str, str]:
+    ends = []
+    for run in runs:
+        last = run.epochs().iloc[-1]
+        ends.append((float(last["entropy_normal"]), float(last["entropy_reduce"])))
+    text = ", ".join(f"{a:.3f} / {b:.3f}" for a, b in ends)
+    return f"normalised entropy at the end, normal / reduction: {text}", counted(sum(max(e) == 0 for e in ends), len(ends))
+
+
+def hours(root: Path) -> Verdict:
+    runs = [run for run in searches(root) if run.parameters["scale"] == "paper" and run.info["machine"]["device"] != "cpu"]
+    if not runs:
+        return missing("a search at paper scale on a GPU")
+    hours = float(np.mean([run.outcome["seconds"] for run in runs])) / 3600
+    return Verdict(f"{hours:.2f} h on {runs[0].info['machine']['device']}", f"paper, n = {len(runs)}", HOLDS if hours <= 4.8 else FAILS)
+
+
+def relaxation_bias(root: Path) -> Verdict:
+    runs = [run for run in arm(root, "DARTS") if "cut" in run.outcome]
+    if not runs:
+        return missing("a DARTS search")
+    drops = [100 * (run.outcome["validation_accuracy"] - run.outcome["cut"]["genotype"]["recalibrated"]) for run in runs]
+    ours = f"the derived cell is {np.mean(drops):.0f} points below the mixture, with the same weights"
+    return Verdict(ours, f"cpu, n = {len(runs)}", counted(sum(drop > 5 for drop in drops), len(drops)))
+
+
+def enas_low(root: Path) -> Verdict:
+    enas = [100 * run.outcome["validation_accuracy"] for run in arm(root, "ENAS")]
+    others = {label: [100 * run.outcome["validation_accuracy"] for run in arm(root, label)] for label in ("ASAP", "DARTS")}
+    if not enas or not all(others.values()):
+        return missing("searches by ENAS, DARTS and ASAP")
+    lowest = min(min(values) for values in others.values())
+    ours = f"ENAS ends at {np.mean(enas):.1f} %, " + ", ".join(f"{label} at {np.mean(v):.1f} %" for label, v in others.items())
+    n = min(len(enas), *map(len, others.values()))
+    return Verdict(ours, f"cpu, n = {n}", counted(sum(value < lowest for value in enas), len(enas)))
+
+
+def smaller_perturbations(root: Path) -> Verdict:
+    found = {}
+    for label in DIFFERENTIABLE:
+        frames = [falls(run.epochs()) for run in arm(root, label)]
+        pruned = [frame.loc[frame["pruned"], "fall"].max() for frame in frames if frame["pruned"].any()]
+        if pruned:
+            found[label] = pruned
+    theirs = {label: v for label, v in found.items() if label.startswith("Accumulated")}
+    if "ASAP" not in found or not theirs:
+        return missing("searches by ASAP and by accumulated gradients")
+    ours = f"largest fall in an epoch that prunes: {max(found['ASAP']):.1f} points, " + ", ".join(
+        f"{label} {max(values):.1f}" for label, values in theirs.items()
+    )
+    smaller = sum(max(found["ASAP"]) < max(values) for values in theirs.values())
+    return Verdict(ours, f"cpu, n = {min(len(v) for v in found.values())}", counted(smaller, len(theirs)))
+
+
+def frequent(root: Path) -> Verdict:
+    shares = {}
+    for label in DIFFERENTIABLE:
+        counts = [int(falls(run.epochs())["pruned"].sum()) for run in arm(root, label)]
+        if any(counts):
+            shares[label] = counts
+    theirs = {label: v for label, v in shares.items() if label != "ASAP"}
+    if "ASAP" not in shares or not theirs:
+        return missing("searches by ASAP and by accumulated gradients")
+    ours = "epochs that prune: " + ", ".join(f"{label} {np.mean(v):.0f}" for label, v in shares.items())
+    more = sum(float(np.mean(shares["ASAP"])) >= float(np.mean(v)) for v in theirs.values())
+    return Verdict(ours, f"cpu, n = {min(map(len, shares.values()))}", counted(more, len(theirs)))
+
+
+def highest_at_the_end(root: Path) -> Verdict:
+    ends: dict[str, float] = {}
+    for label in ("ENAS", *DIFFERENTIABLE):
+        runs = arm(root, label)
+        values = [
+            run.outcome["cut"]["genotype"]["recalibrated"]
+            if label == "DARTS" and "cut" in run.outcome
+            else run.outcome["validation_accuracy"]
+            for run in runs
+        ]
+        if values:
+            ends[label] = 100 * float(np.mean(values))
+    if "ASAP" not in ends or len(ends) < 3:
+        return missing("searches by ASAP and by the other methods of Figure 6")
+    ours = (
+        ", ".join(f"{label} {value:.1f} %" for label, value in sorted(ends.items(), key=lambda item: -item[1])) + " (DARTS after its cut)"
+    )
+    others = [value for label, value in ends.items() if label != "ASAP"]
+    return Verdict(ours, f"cpu, {len(ends)} methods", counted(sum(value < ends["ASAP"] for value in others), len(others)))
+
+
+def no_bias(root: Path) -> Verdict:
+    one, cell = [], []
+    for label in ("ASAP", *PRUNING):
+        for run in arm(root, label):
+            if "cut" in run.outcome:
+                operations, derived = (run.outcome["cut"][stage]["recalibrated"] for stage in ("operations", "genotype"))
+                # a search that ends decided makes no cut to one operation an edge
+                one.append(0.0 if run.outcome["decided"] else 100 * (run.outcome["validation_accuracy"] - operations))
+                cell.append(100 * (operations - derived))
+    if not one:
+        return missing("a search by ASAP or by a pruning method with its cut")
+    ours = f"{np.mean(one):.1f} points lost down to one operation an edge, {np.mean(cell):.1f} more down to the 8 edges of the derived cell"
+    good = sum(drop < 1 for drop in one) + sum(drop < 1 for drop in cell)
+    return Verdict(ours, f"cpu, n = {len(one)}", counted(good, 2 * len(one)))
+
+
+def entropy_stays(root: Path) -> Verdict:
+    ends = {}
+    for label in ("DARTS", "ENAS"):
+        last = [run.epochs().iloc[-1] for run in arm(root, label)]
+        if not last:
+            return missing("searches by DARTS and ENAS")
+        ends[label] = [min(float(row["entropy_normal"]), float(row["entropy_reduce"])) for row in last]
+    high = sum(min(values) > 0.5 for values in ends.values())
+    ours = "at the end, the lower of both cells (high: above one half): " + ", ".join(
+        f"{label} {min(values):.3f}" for label, values in ends.items()
+    )
+    return Verdict(ours, f"cpu, n = {min(map(len, ends.values()))}", counted(high, len(ends)))
+
+
+def quite_arbitrary(root: Path) -> Verdict:
+    ratios = []
+    for run in arm(root, "DARTS"):
+        frame = run.architecture()
+        last = frame[(frame["epoch"] == frame["epoch"].max()) & (frame["operation"] != "none")]
+        top = last.sort_values("phi").groupby(["cell", "edge"], observed=True)["phi"].apply(lambda phi: phi.iloc[-1] / phi.iloc[-2])
+        ratios.append(float(top.median()))
+    if not ratios:
+        return missing("a DARTS search")
+    ours = f"on the median edge the largest Φ is {np.mean(ratios):.2f} times the second (comparable: below 1.5)"
+    return Verdict(ours, f"cpu, n = {len(ratios)}", counted(sum(r < 1.5 for r in ratios), len(ratios)))
+
+
+def _cpu_seconds(run: Run) -> float:
+    """The seconds of a search's steps, by its own clock."""
+    epochs = run.epochs()
+    return float((epochs["seconds_weights"] + epochs["seconds_alpha"]).sum())
+
+
+def _timed(root: Path, label: str) -> list[float]:
+    runs = [run for run in arm(root, label) if run.info["machine"].get("clock", "wall") != "wall"]
+    return [_cpu_seconds(run) / 60 for run in runs]
+
+
+def faster_for_pruning(root: Path) -> Verdict:
+    asap, without = _timed(root, "ASAP"), _timed(root, "ASAP, annealing without pruning")
+    if not asap or not without:
+        return missing("timed searches by ASAP with and without pruning")
+    ours = f"{np.mean(asap):.0f} min of CPU time with pruning, {np.mean(without):.0f} without"
+    return Verdict(ours, f"cpu, n = {min(len(asap), len(without))}", counted(sum(m < min(without) for m in asap), len(asap)))
+
+
+def cheapest(root: Path) -> Verdict:
+    minutes = {label: _timed(root, label) for label in ("ASAP", "DARTS", "DARTS, second order", "ENAS")}
+    minutes = {label: values for label, values in minutes.items() if values}
+    if "ASAP" not in minutes or len(minutes) < 2:
+        return missing("timed searches by ASAP and others")
+    asap = float(np.mean(minutes["ASAP"]))
+    others = [float(np.mean(values)) for label, values in minutes.items() if label != "ASAP"]
+    ours = "minutes of CPU time: " + ", ".join(f"{label} {np.mean(values):.0f}" for label, values in minutes.items())
+    return Verdict(ours, f"cpu, n = {min(map(len, minutes.values()))}", counted(sum(m > asap for m in others), len(others)))

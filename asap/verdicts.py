@@ -1,0 +1,43 @@
+"""A verdict on a claim of the paper, and what the judges share. Knows records, never torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import studies
+from .inference import Paired
+from .records import Run
+
+HOLDS, DIRECTION, FAILS, OPEN = "holds", "holds in direction", "does not hold", "cannot be told"
+
+#: The arms of the study `methods` whose space is differentiable, and those that prune by Eq. 13.
+DIFFERENTIABLE = ("ASAP", "DARTS", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
+PRUNING = ("Magnitude, p = 1", "Magnitude, p = 3", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """ours: our number or finding in words. scale: at which scale, and from how many runs. verdict: one of the four.
+
+    test: paired differences that the claim says are positive. Their p values are corrected together, so `claims.judged` decides, and
+    `verdict` says what is said until then.
+    """
+
+    ours: str
+    scale: str
+    verdict: str
+    test: Paired | None = None
+
+
+def missing(what: str) -> Verdict:
+    return Verdict(f"no record: {what}", "–", OPEN)
+
+
+def counted(good: int, of: int) -> str:
+    return HOLDS if good == of else FAILS if good == 0 else DIRECTION
+
+
+def arm(root: Path, label: str, kind: str = "search") -> list[Run]:
+    """The finished runs of an arm of the study `methods`, at the cpu scale."""
+    return studies.load("methods").runs(root, kind, label)
