@@ -10,7 +10,7 @@ import pandas as pd
 from . import figures, tables
 from .config import runs_root
 from .inference import pair
-from .pages import COPY_NOTE, against, problems, provenance, say, show
+from .pages import COPY_NOTE, against, problems, records, say, show
 from .records import RecordError, Run
 from .studies import Study, load
 
@@ -54,11 +54,6 @@ def _left(study: Study, found: dict[str, list[Run]], kind: str) -> None:
         )
 
 
-def _records(found: dict[str, list[Run]]) -> None:
-    lines = "\n".join(f"- {label}: {provenance(run)}" for label, runs in found.items() for run in runs)
-    say(f":::{{dropdown}} The records\n{lines}\n:::")
-
-
 def panels(found: dict[str, list[Run]]) -> list[dict[str, list[Run]]]:
     """The arms that the paper's figures show, and the others; a panel without a run is left out."""
     both = {k: found[k] for k in PRINTED if k in found}, {k: v for k, v in found.items() if k not in PRINTED}
@@ -86,7 +81,7 @@ def figure6() -> None:
         "searches do not hold their cut), or there is no such epoch. For ENAS and random search the mixture is the mean over cells sampled afresh "
         "for each batch, and the derived cell is the one that they chose."
     )
-    _records(found)
+    records((label, run) for label, runs in found.items() for run in runs)
 
 
 def _accuracy_row(label: str, runs: Sequence[Run]) -> list[str]:
@@ -124,7 +119,7 @@ def figure7() -> None:
                  "yes" if run.outcome["decided"] else f"no: {sum(run.outcome['undecided_edges'].values())} edges undecided"]
             )  # fmt: skip
     say(tables.markdown(["method", "seed", "normal cell, at the end", "reduction cell", "one operation an edge"], rows))
-    _records(found)
+    records((label, run) for label, runs in found.items() for run in runs)
 
 
 def table3() -> None:
@@ -158,7 +153,7 @@ def table3() -> None:
     )
     if found:
         _differences(found)
-        _records({label: found[label] for labels in TABLE3.values() for label in labels if label in found})
+        records((label, run) for labels in TABLE3.values() for label in labels for run in found.get(label, []))
 
 
 def _differences(found: dict[str, list[Run]]) -> None:

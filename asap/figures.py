@@ -36,7 +36,7 @@ def _grace(axes: Axes, epochs: pd.DataFrame) -> None:
         axes.text(grace / 2 + 0.5, 1.01, "grace", transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=9, color="0.4")
 
 
-def _node_positions(nodes: Sequence[int]) -> dict[int, tuple[float, float]]:
+def node_positions(nodes: Sequence[int]) -> dict[int, tuple[float, float]]:
     """Input nodes on the left, intermediate nodes on a rising zigzag."""
     heights = [0.95, -0.95, 0.6, -0.6]
     places = {0: (0.0, 1.1), 1: (0.0, -1.1)}
@@ -78,7 +78,7 @@ def draw_cell(axes: Axes, genotype: Genotype, kind: str, title: str) -> None:
     """A derived cell as a graph: one labelled arrow an edge, thin grey ones for the concatenation."""
     cell = genotype.cell(kind)
     nodes = range(2, 1 + max(edge.target for edge in cell))
-    places = _node_positions(nodes)
+    places = node_positions(nodes)
     output = (max(x for x, _ in places.values()) + 1.5, 0.0)
     for node in genotype.concat(kind):
         _arrow(axes, places[node], output, 0.0, color="0.75", lw=1.0, ls=":", zorder=1)
@@ -113,7 +113,7 @@ def cells(kind: str, named: Sequence[tuple[str, Genotype]]) -> Figure:
 def _draw_mixture(axes: Axes, frame: pd.DataFrame, title: str) -> None:
     """A cell of mixed operations at one epoch: an arrow for each operation alive, the darker the larger its Φ."""
     nodes = sorted(frame["target"].unique())
-    places = _node_positions([int(n) for n in nodes])
+    places = node_positions([int(n) for n in nodes])
     output = (max(x for x, _ in places.values()) + 1.5, 0.0)
     for node in nodes:
         _arrow(axes, places[node], output, 0.0, color="0.8", lw=0.8, ls=":", zorder=1)

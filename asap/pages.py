@@ -4,13 +4,13 @@ or that the record is missing. Needs no torch."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import matplotlib.pyplot as plt
-from IPython.display import Markdown, display
+from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
-from . import figures, tables
+from . import animation, figures, tables
 from .claims import judged
 from .config import SCALE_NAMES, EvaluationParameters, SearchParameters, checkout, make, runs_root
 from .inference import Paired, bracket, holm, number
@@ -62,6 +62,13 @@ def provenance(run: Run) -> str:
     )
 
 
+def records(runs: Iterable[tuple[str, Run]]) -> None:
+    """The records behind a page, each with what it is, folded away."""
+    lines = [f"- {f'{label}: ' if label else ''}{provenance(run)}" for label, run in runs]
+    if lines:
+        say(":::{dropdown} The records\n" + "\n".join(lines) + "\n:::")
+
+
 def show(figure: Figure, caption: str) -> None:
     """Show a figure with its caption below it."""
     display(figure)
@@ -96,6 +103,17 @@ def figure2() -> None:
                 "edge where pruning was most gradual, × where one is pruned, dashed the threshold θ. Right: the cell at four "
                 f"epochs, one arrow for each operation left, the darker the larger its Φ. {provenance(run)}",
             )
+
+
+def pruning() -> None:
+    """The same search as an animation."""
+    run = the_search()
+    if run:
+        display(HTML(animation.pruning(run.epochs(), run.architecture())))
+        say(
+            "**The search, epoch by epoch.** An arrow for each operation that is left, the darker and wider the larger its Φ; play, or drag the slider. "
+            + provenance(run)
+        )
 
 
 def figure3() -> None:

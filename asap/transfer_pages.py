@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from . import figures, tables
 from .config import runs_root
 from .inference import pair
-from .pages import COPY_NOTE, against, missing, problems, provenance, say, show
+from .pages import COPY_NOTE, against, missing, problems, records, say, show
 from .records import RecordError, Run
 from .studies import load
 
@@ -86,7 +86,7 @@ def table1(scale: str = "cpu") -> None:
     _ranking(ours, {r["cell"].lower(): r["error"] for r in tables.paper()["table1"]["rows"] if r["cell"] and r.get("channels", 36) == 36})
     _against_asap(ours, runs[0].outcome["test_images"])
     _own(runs)
-    _records(runs)
+    records(("", run) for run in runs)
 
 
 def _spread(seeds: Iterable[float]) -> str:
@@ -97,10 +97,6 @@ def _spread(seeds: Iterable[float]) -> str:
 def _random(ours: pd.DataFrame) -> str:
     """The random cells' errors: over cells, each the mean of its seeds."""
     return _spread(ours[[is_random(cell) for cell in ours.index]].mean(axis=1))
-
-
-def _records(runs: list[Run]) -> None:
-    say(":::{dropdown} The records\n" + "\n".join(f"- {provenance(run)}" for run in runs) + "\n:::")
 
 
 def _ranking(ours: pd.DataFrame, printed: dict[str, float]) -> None:
@@ -195,7 +191,7 @@ def table2(scale: str = "cpu") -> None:
         say(tables.markdown(["cell", "paper", "ours"], lines))
         _ranking(ours, {row["cell"].lower(): row["errors"][i] for row in table["rows"]})
         _against_asap(ours, runs[0].outcome["test_images"])
-        _records(runs)
+        records(("", run) for run in runs)
     absent = [entry["name"] for name, entry in sets.items() if not tables.evaluations(root, name, scale)]
     if absent:
         say(

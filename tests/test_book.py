@@ -59,9 +59,10 @@ def test_an_experiment_s_parameters_cell_names_every_parameter(path):
 
 
 THEORY = ["verdicts()", "reference_table()", "looseness()", "breaks()", "schedules()", "tighter()", "real_search()"]
-PAGES = ["figure2()", "figure3()", "cell_figure('normal')", "cell_figure('reduce')", "claims()", "scales()"]
+PAGES = ["figure2()", "pruning()", "figure3()", "cell_figure('normal')", "cell_figure('reduce')", "claims()", "scales()"]
 TRANSFER = ["table1()", "table2()", "figure1()", "planned()"]
 COSTS = ["ratios()", "breakdown()", "hours()", "gpu()", "precision()"]
+AUDIT = ["contradictions()", "sensitivity()"]
 COMPARISON = ["figure6()", "figure7()", "table3()"]
 WITHOUT_TORCH = """
 import sys
@@ -70,10 +71,10 @@ class NoTorch:
         if name.split(".")[0] in ("torch", "torchvision"):
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, NoTorch())
-from asap import comparison_pages, cost_pages, pages, theory_pages, transfer_pages
+from asap import audit_pages, comparison_pages, cost_pages, pages, theory_pages, transfer_pages
 for module, calls in (
     (pages, {pages!r}), (theory_pages, {theory!r}), (comparison_pages, {comparison!r}),
-    (transfer_pages, {transfer!r}), (cost_pages, {costs!r}),
+    (transfer_pages, {transfer!r}), (cost_pages, {costs!r}), (audit_pages, {audit!r}),
 ):
     for call in calls:
         eval("module." + call)
@@ -84,7 +85,7 @@ for module, calls in (
 def test_pages_need_no_torch(tmp_path, records):
     root = ROOT / "runs" if records == "committed" else tmp_path
     environment = {**os.environ, "ASAP_RUNS": str(root), "MPLBACKEND": "Agg"}
-    code = WITHOUT_TORCH.format(pages=PAGES, theory=THEORY, comparison=COMPARISON, transfer=TRANSFER, costs=COSTS)
+    code = WITHOUT_TORCH.format(pages=PAGES, theory=THEORY, comparison=COMPARISON, transfer=TRANSFER, costs=COSTS, audit=AUDIT)
     subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, check=True, capture_output=True, text=True)
 
 

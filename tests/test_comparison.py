@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from posed import pose
 
 from asap import claims, comparison_pages, figures, search_judges, tables, verdicts
 from asap.evaluate import evaluate
 from asap.methods.enas import Controller
-from asap.records import Recorder
 from asap.search import search
 from asap.studies import load, plan
 
@@ -78,13 +78,6 @@ def test_the_pages_show_the_study_s_runs_and_say_which_are_missing(monkeypatch, 
         assert means[0].get_ydata()[-1] == pytest.approx(expected)
     magnitude = [line for line in shown[1].axes[2].lines if line.get_label() == "Magnitude, p = 3 (1)"]
     assert magnitude[0].get_ydata()[-1] == 0.0
-
-
-def pose(root, planned, error, **outcome):
-    """A finished record of a planned evaluation, without having trained."""
-    recorder = Recorder(root / planned.name, "evaluation", planned.parameters.identity())
-    recorder.finish({"test_error": error, "test_images": 10_000, "parameters": 1_000_000, "seconds": 1.0, **outcome})
-    recorder.close()
 
 
 def front_page(root, statement):
