@@ -6,7 +6,7 @@ BIN := .venv/bin
 SHELL := /bin/bash -o pipefail
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book live test bench gpu-study lint clean
+.PHONY: book live test browser bench gpu-study lint clean
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
@@ -33,6 +33,13 @@ test: .venv/installed lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 	ASAP_RUNS=$$(mktemp -d) $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 book/experiments
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 book/results
+
+# the built book in headless Chromium (Debian: apt-get install chromium); after `make book`
+browser: .venv/installed
+	@test -f _build/html/index.html || { echo "make book first"; exit 1; }
+	@command -v chromium chromium-browser google-chrome || { echo "a Chromium is needed"; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check playwright==1.65.2
+	$(BIN)/python -m pytest tests/test_browser.py
 
 # the steps' speed side by side with plain ones, recorded under runs/benchmarks/; wants an idle machine, takes minutes
 bench: .venv/installed

@@ -180,8 +180,11 @@ def claims() -> None:
     say(f"Of {verdicts.total()} claims, as the records stand: {counts}.")
     for theme, rows in found.items():
         say(f"**{theme}**")
-        lines = [[f"[{c.statement}]({c.page})", c.place, c.paper, v.ours, v.scale, f"**{v.verdict}**"] for c, v in rows]
-        say(tables.markdown(["claim", "place", "paper", "ours", "scale", "verdict"], lines))
+        lines = [
+            [f"[{c.statement}]({c.page})", f"**{v.verdict}**", f"{c.paper} ({c.place})", v.ours, v.scale.replace("n = ", "n\u00a0=\u00a0")]
+            for c, v in rows
+        ]
+        say(tables.markdown(["claim", "verdict", "paper (place)", "ours", "scale"], lines))
     how = [[c.statement, c.test] for rows in found.values() for c, _ in rows]
     say(f":::{{dropdown}} How each verdict is reached\n{tables.markdown(['claim', 'test, and the records it reads'], how)}\n:::")
 

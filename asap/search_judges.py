@@ -9,7 +9,7 @@ import numpy as np
 
 from .records import Run, find_runs
 from .tables import falls, paper
-from .verdicts import DIFFERENTIABLE, FAILS, HOLDS, PRUNING, Verdict, arm, counted, missing
+from .verdicts import DIFFERENTIABLE, FAILS, HOLDS, PRUNING, Verdict, arm, counted, listed, missing
 
 
 def searches(root: Path) -> list[Run]:
@@ -56,13 +56,13 @@ def final_temperature(runs: list[Run]) -> tuple[str, str]:
 
 
 def shorter_epochs(runs: list[Run]) -> tuple[str, str]:
-    shares = []
+    prunings = []
     undisturbed = [run for run in runs if run.info["machine"].get("clock", "wall") != "wall"]
     for run in undisturbed or runs:
         seconds = run.epochs()["seconds_weights"] + run.epochs()["seconds_alpha"]
-        shares.append(float(seconds.iloc[-1] / seconds.max()))
-    return f"the last epoch takes {np.mean(shares):.0%} of the longest, in {len(shares)} timed", counted(
-        sum(s < 0.67 for s in shares), len(shares)
+        prunings.append(float(seconds.iloc[-1] / seconds.max()))
+    return f"the last epoch takes {np.mean(prunings):.0%} of the longest, in {len(prunings)} timed", counted(
+        sum(s < 0.67 for s in prunings), len(prunings)
     )
 
 
@@ -107,7 +107,7 @@ def enas_low(root: Path) -> Verdict:
     if not enas or not all(others.values()):
         return missing("searches by ENAS, DARTS and ASAP")
     lowest = min(min(values) for values in others.values())
-    ours = f"ENAS ends at {np.mean(enas):.1f} %, " + ", ".join(f"{label} at {np.mean(v):.1f} %" for label, v in others.items())
+    ours = "at the end, " + listed({"ENAS": enas, **others}, 1, " %")
     n = min(len(enas), *map(len, others.values()))
     return Verdict(ours, f"cpu, n = {n}", counted(sum(value < lowest for value in enas), len(enas)))
 
@@ -122,25 +122,23 @@ def smaller_perturbations(root: Path) -> Verdict:
     theirs = {label: v for label, v in found.items() if label.startswith("Accumulated")}
     if "ASAP" not in found or not theirs:
         return missing("searches by ASAP and by accumulated gradients")
-    ours = f"largest fall in an epoch that prunes: {max(found['ASAP']):.1f} points, " + ", ".join(
-        f"{label} {max(values):.1f}" for label, values in theirs.items()
-    )
+    ours = "largest fall in an epoch that prunes, in points: " + listed({label: [max(v)] for label, v in found.items()}, 1)
     smaller = sum(max(found["ASAP"]) < max(values) for values in theirs.values())
     return Verdict(ours, f"cpu, n = {min(len(v) for v in found.values())}", counted(smaller, len(theirs)))
 
 
 def frequent(root: Path) -> Verdict:
-    shares = {}
+    prunings = {}
     for label in DIFFERENTIABLE:
         counts = [int(falls(run.epochs())["pruned"].sum()) for run in arm(root, label)]
         if any(counts):
-            shares[label] = counts
-    theirs = {label: v for label, v in shares.items() if label != "ASAP"}
-    if "ASAP" not in shares or not theirs:
+            prunings[label] = counts
+    theirs = {label: v for label, v in prunings.items() if label != "ASAP"}
+    if "ASAP" not in prunings or not theirs:
         return missing("searches by ASAP and by accumulated gradients")
-    ours = "epochs that prune: " + ", ".join(f"{label} {np.mean(v):.0f}" for label, v in shares.items())
-    more = sum(float(np.mean(shares["ASAP"])) >= float(np.mean(v)) for v in theirs.values())
-    return Verdict(ours, f"cpu, n = {min(map(len, shares.values()))}", counted(more, len(theirs)))
+    ours = "epochs that prune: " + listed(prunings, 0)
+    more = sum(float(np.mean(prunings["ASAP"])) >= float(np.mean(v)) for v in theirs.values())
+    return Verdict(ours, f"cpu, n = {min(map(len, prunings.values()))}", counted(more, len(theirs)))
 
 
 def highest_at_the_end(root: Path) -> Verdict:
@@ -157,9 +155,7 @@ def highest_at_the_end(root: Path) -> Verdict:
             ends[label] = 100 * float(np.mean(values))
     if "ASAP" not in ends or len(ends) < 3:
         return missing("searches by ASAP and by the other methods of Figure 6")
-    ours = (
-        ", ".join(f"{label} {value:.1f} %" for label, value in sorted(ends.items(), key=lambda item: -item[1])) + " (DARTS after its cut)"
-    )
+    ours = listed({label: [value] for label, value in sorted(ends.items(), key=lambda item: -item[1])}, 1, " %") + " (DARTS after its cut)"
     others = [value for label, value in ends.items() if label != "ASAP"]
     return Verdict(ours, f"cpu, {len(ends)} methods", counted(sum(value < ends["ASAP"] for value in others), len(others)))
 
@@ -188,9 +184,7 @@ def entropy_stays(root: Path) -> Verdict:
             return missing("searches by DARTS and ENAS")
         ends[label] = [min(float(row["entropy_normal"]), float(row["entropy_reduce"])) for row in last]
     high = sum(min(values) > 0.5 for values in ends.values())
-    ours = "at the end, the lower of both cells (high: above one half): " + ", ".join(
-        f"{label} {min(values):.3f}" for label, values in ends.items()
-    )
+    ours = "at the end, the lower of both cells (high: above one half): " + listed({label: [min(v)] for label, v in ends.items()}, 3)
     return Verdict(ours, f"cpu, n = {min(map(len, ends.values()))}", counted(high, len(ends)))
 
 
@@ -233,5 +227,5 @@ def cheapest(root: Path) -> Verdict:
         return missing("timed searches by ASAP and others")
     asap = float(np.mean(minutes["ASAP"]))
     others = [float(np.mean(values)) for label, values in minutes.items() if label != "ASAP"]
-    ours = "minutes of CPU time: " + ", ".join(f"{label} {np.mean(values):.0f}" for label, values in minutes.items())
+    ours = "minutes of CPU time: " + listed(minutes, 0)
     return Verdict(ours, f"cpu, n = {min(map(len, minutes.values()))}", counted(sum(m > asap for m in others), len(others)))

@@ -21,7 +21,7 @@ def test_config_has_no_misspelt_key():
         "execute": {"execute_notebooks", "timeout", "allow_errors", "exclude_patterns"},
         "parse": {"myst_enable_extensions"},
         "html": {"use_issues_button", "use_repository_button", "use_edit_page_button"},
-        "sphinx": {"extra_extensions", "config"},
+        "sphinx": {"config"},
     }  # fmt: skip
     assert set(config) <= set(known)
     for key, inner in known.items():
