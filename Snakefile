@@ -60,6 +60,7 @@ rule run:
         given=lambda w: json.dumps({**({} if planned(w).kind == "search" else {"cell": ""}), **planned(w).given}),
     resources:
         runtime=lambda w: int((SECONDS[f"{w.study}/{w.run}"] or 86400) / 60 * 3) + 10,
+        mem_mb=6000,
     threads: 1
     shell:
         "papermill --log-level WARNING --no-progress-bar book/experiments/{params.notebook}.ipynb {log:q} -y {params.given:q}"
