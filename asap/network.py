@@ -9,18 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .operations import (
-    FactorizedReduce,
-    Identity,
-    ReLUConvBN,
-    Source,
-    SqueezeExcitation,
-    contiguous_gradient,
-    drop_path,
-    make_operation,
-    project,
-    readers,
-)
+from .kernels import contiguous_gradient
+from .operations import FactorizedReduce, Identity, ReLUConvBN, Source, SqueezeExcitation, drop_path, make_operation, project, readers
 from .space import Genotype
 
 

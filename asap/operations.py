@@ -1,187 +1,20 @@
-"""The candidate operations (ReLU-Conv-BN, PROTOCOL's "the search"), and the exact rewritings that make them fast.
+"""The candidate operations (ReLU-Conv-BN; the audit page, “the search, as it is run”).
 
 Every tensor is (B, C, H, W), and fast where its memory is channels_last. An operation does not read a tensor but a
 `Source`, which computes the forms of it that operations read (rectified, in phases) once for all of them:
 
     op(source) = op.finish(op.norm(op.body(source.read(op.form))))
 
-The rewritings are the same function up to rounding; tests/plain.py has the plain versions:
-
-- A dilated depthwise convolution (dilation 2) is an undilated one on the four phases of the image, x[:, :, i::2, j::2].
-  The phases are stacked along the batch, (4B, C, H/2, W/2); a 1×1 convolution and a BatchNorm do not mind.
-- On a CPU, the weight gradient of a depthwise convolution wider than 3 is computed in slices of 3 columns, and its
-  input gradient at stride 1 as a convolution with the flipped kernel: those reach the fast kernels. An average pool is
-  a depthwise convolution with ones, divided by the pixels that each window covers. Convolutions that read one tensor
-  share its gradient. BatchNorm over few channels reads k neighbouring pixels as k·C channels, which fill the vector
-  unit, and puts their k statistics together.
+kernels.py has the functions beneath, rewritten for speed.
 """
 
 from __future__ import annotations
-
-from functools import cache
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class _Depthwise(torch.autograd.Function):
-    """A depthwise convolution whose gradients take the CPU's fast paths; (B, C, H, W) ∗ (C, 1, k, k)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.stride, ctx.padding = stride, padding
-        return F.conv2d(x, weight, None, stride, padding, 1, x.shape[1])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        x, weight = ctx.saved_tensors
-        s, p, channels, k = ctx.stride, ctx.padding, x.shape[1], weight.shape[3]
-
-        def backward(inputs: Tensor, kernel: Tensor, padding: list[int], mask: list[bool]) -> tuple[Tensor, Tensor]:
-            grads = torch.ops.aten.convolution_backward(
-                grad, inputs, kernel, None, [s, s], padding, [1, 1], False, [0, 0], channels, [*mask, False]
-            )
-            return grads[0], grads[1]
-
-        grad_x = grad_weight = None
-        if ctx.needs_input_grad[0]:
-            if s == 1:
-                grad_x = F.conv2d(grad, weight.flip(2, 3), None, 1, k - 1 - p, 1, channels)
-            else:
-                grad_x, _ = backward(x, weight, [p, p], [True, False])
-        if ctx.needs_input_grad[1]:
-            if k <= 3 or k > x.shape[3]:  # (a slice might not touch so small an image)
-                _, grad_weight = backward(x, weight, [p, p], [False, True])
-            else:
-                slices = []
-                for left in range(0, k, 3):
-                    columns = min(3, k - left)
-                    right = (grad.shape[3] - 1) * s + left + columns - x.shape[3] - p  # where the last window ends, past x
-                    inputs = F.pad(x, (p - left, right))
-                    kernel = weight[..., left : left + columns].contiguous()
-                    slices.append(backward(inputs, kernel, [p, 0], [False, True])[1])
-                grad_weight = torch.cat(slices, 3)
-        return grad_x, grad_weight, None, None
-
-
-def _rewritten(x: Tensor) -> bool:
-    """Whether the CPU's rewritings apply: their gradients do not know autocast."""
-    return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-
-
-def depthwise(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
-    """The depthwise convolution of x (B, C, H, W) with weight (C, 1, k, k)."""
-    if _rewritten(x):
-        return _Depthwise.apply(x, weight, stride, padding)
-    return F.conv2d(x, weight, None, stride, padding, 1, x.shape[1])
-
-
-def average_pool(x: Tensor, stride: int) -> Tensor:
-    """3×3 average pooling that does not count the padding."""
-    if not _rewritten(x):
-        return F.avg_pool2d(x, 3, stride, 1, count_include_pad=False)
-    ones = torch.ones(x.shape[1], 1, 3, 3, dtype=x.dtype)
-    counted = F.conv2d(torch.ones(1, 1, *x.shape[2:], dtype=x.dtype), ones[:1], None, stride, 1)
-    return depthwise(x, ones, stride, 1) / counted
-
-
-class _FoldedBatchNorm(torch.autograd.Function):
-    """BatchNorm in training, k pixels at a time: (B, C, H, W) is read as (B, k·C, H·W/k, 1). The gradient is torch's."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor, momentum: float, eps: float, k: int
-    ) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last)
-        count = x.numel() // x.shape[1]
-        b, c, h, w = x.shape
-        wide = x.permute(0, 2, 3, 1).view(b, h * w // k, 1, k * c).permute(0, 3, 1, 2)
-        means, variances = (part.view(k, c) for part in torch.ops.aten.batch_norm_update_stats(wide, None, None, momentum))
-        m = means.mean(0)
-        v = (variances + (means - m).square()).mean(0)
-        mean.lerp_(m, momentum)
-        variance.lerp_(v * (count / (count - 1)), momentum)
-        inverse = (v + eps).rsqrt()
-        scale = inverse if weight is None else inverse * weight
-        shift = -m * scale if bias is None else bias - m * scale
-        ctx.save_for_backward(x, weight, m, inverse)
-        y = torch.empty_like(x)  # no view, so that a ReLU may work in place
-        flat, out = (v.permute(0, 2, 3, 1).view(-1, k * c) for v in (x, y))
-        torch.addcmul(shift.repeat(k), flat, scale.repeat(k), out=out)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, m, inverse = ctx.saved_tensors
-        grads = torch.ops.aten.native_batch_norm_backward(
-            grad.contiguous(memory_format=torch.channels_last), x, weight, m, m, m, inverse, True, 0.0, list(ctx.needs_input_grad[:3])
-        )
-        return *(g if needed else None for g, needed in zip(grads, ctx.needs_input_grad[:3], strict=True)), None, None, None, None, None
-
-
-def batch_norm(x: Tensor, norm: nn.BatchNorm2d, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    """BatchNorm of x (B, C, H, W) with the statistics of `norm`, and this weight and bias (C,).
-
-    A weight must be contiguous: torch 2.14.1 returns wrong input gradients for an expanded one in channels_last.
-    """
-    pixels, channels = x.shape[2] * x.shape[3], x.shape[1]
-    if norm.training and channels <= 32 and x.numel() >= 1 << 18 and _rewritten(x):
-        k = 128 // channels
-        while pixels % k:
-            k -= 1
-        return _FoldedBatchNorm.apply(x, weight, bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps, k)
-    return F.batch_norm(x, norm.running_mean, norm.running_var, weight, bias, norm.training, norm.momentum or 0.0, norm.eps)
-
-
-class BatchNorm(nn.BatchNorm2d):
-    """torch's, by `batch_norm`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return batch_norm(x, self, self.weight, self.bias)
-
-
-@cache
-def _phase_order(batch: int, height: int, width: int, inverse: bool, device: torch.device) -> Tensor:
-    """The pixels of a batch in the order of their phases, or of their places."""
-    order = torch.arange(batch * height * width).view(batch, height // 2, 2, width // 2, 2).permute(2, 4, 0, 1, 3).reshape(-1)
-    return (order.argsort() if inverse else order).to(device)
-
-
-class _Reorder(torch.autograd.Function):
-    """The pixels of a channels_last tensor in another order: a gather of whole pixels, and so is its gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor, shape: tuple[int, ...]) -> Tensor:
-        ctx.inverse, ctx.shape = inverse, tuple(x.shape)
-        return _gather(x, order, shape)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return _gather(grad, ctx.inverse, ctx.shape), None, None, None
-
-
-def _gather(x: Tensor, order: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Pixels of x in this order, as a channels_last tensor of this shape (B, C, H, W)."""
-    y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)  # no view, so that sums may be taken in place
-    torch.index_select(x.permute(0, 2, 3, 1).reshape(-1, shape[1]), 0, order, out=y.permute(0, 2, 3, 1).view(-1, shape[1]))
-    return y
-
-
-def phases(x: Tensor) -> Tensor:
-    """The four phases of an image of even sides, (B, C, H, W) → (4B, C, H/2, W/2), channels_last."""
-    b, c, h, w = x.shape
-    orders = (_phase_order(b, h, w, inverse, x.device) for inverse in (False, True))
-    return _Reorder.apply(x, *orders, (4 * b, c, h // 2, w // 2))
-
-
-def unphase(x: Tensor) -> Tensor:
-    """The inverse of `phases`."""
-    b, c, h, w = x.shape
-    orders = (_phase_order(b // 4, 2 * h, 2 * w, inverse, x.device) for inverse in (True, False))
-    return _Reorder.apply(x, *orders, (b // 4, c, 2 * h, 2 * w))
+from .kernels import BatchNorm, Corners, Projections, average_pool, depthwise, phases, rewritten, unphase
 
 
 class Source:
@@ -264,22 +97,6 @@ class Zero(Operation):
         return x[:, :, :: self.stride, :: self.stride] * 0.0
 
 
-class _Corners(torch.autograd.Function):
-    """Every second pixel of x (B, C, H, W), and every second one shifted by a pixel, whose gradients are written once."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, ...]:
-        ctx.shape = x.shape
-        return tuple(x[:, :, i::2, i::2].contiguous(memory_format=torch.channels_last) for i in (0, 1))
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        whole = torch.empty(ctx.shape, dtype=grads[0].dtype, device=grads[0].device, memory_format=torch.channels_last).zero_()
-        for i, grad in enumerate(grads):
-            whole[:, :, i::2, i::2] = grad
-        return whole
-
-
 class FactorizedReduce(Operation):
     """skip_connect at stride 2: two 1×1 convolutions of half the channels, the second on the image shifted by one pixel."""
 
@@ -291,7 +108,7 @@ class FactorizedReduce(Operation):
         self.norm = BatchNorm(channels_out, affine=affine)
 
     def body(self, x: Tensor) -> Tensor:
-        return torch.cat([conv(part) for conv, part in zip(self.convs, _Corners.apply(x), strict=True)], 1)
+        return torch.cat([conv(part) for conv, part in zip(self.convs, Corners.apply(x), strict=True)], 1)
 
 
 class ReLUConvBN(Operation):
@@ -311,24 +128,6 @@ class ReLUConvBN(Operation):
         return self.norm(self.conv(source.read(self.form)) if known is None else known)
 
 
-class _Projections(torch.autograd.Function):
-    """1×1 convolutions of one tensor, whose gradients are those of one convolution."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
-        ctx.save_for_backward(x, *weights)
-        return tuple(F.conv2d(x, weight) for weight in weights)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, *weights = ctx.saved_tensors
-        needs = [ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:]), False]
-        grad, weight = torch.cat(grads, 1), torch.cat(weights)
-        grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(grad, x, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, needs)
-        split = grad_weight.split([len(w) for w in weights]) if needs[1] else [None] * len(weights)
-        return grad_x, *split
-
-
 def readers(cells: nn.ModuleList, i: int) -> list[nn.Module]:
     """The preprocessing that reads the output of cell i: of the cell after it, and of the one after that. i = −1: the stem's,
     which stands for the two cells before the first."""
@@ -339,8 +138,8 @@ def readers(cells: nn.ModuleList, i: int) -> list[nn.Module]:
 def project(source: Source, readers: list[nn.Module]) -> None:
     """Compute the 1×1 convolutions of all those `readers` that are a `ReLUConvBN` of this source at once."""
     mine = [reader for reader in readers if isinstance(reader, ReLUConvBN)]
-    if len(mine) > 1 and _rewritten(source.x):
-        outputs = _Projections.apply(source.read("rectified"), *(reader.conv.weight for reader in mine))
+    if len(mine) > 1 and rewritten(source.x):
+        outputs = Projections.apply(source.read("rectified"), *(reader.conv.weight for reader in mine))
         source.projected = dict(zip(mine, outputs, strict=True))
 
 
@@ -449,43 +248,3 @@ def drop_path(x: Tensor, probability: float) -> Tensor:
     keep = 1.0 - probability
     mask = torch.empty(x.shape[0], 1, 1, 1, device=x.device, dtype=x.dtype).bernoulli_(keep)
     return x * (mask / keep)
-
-
-class _ContiguousGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return grad.contiguous(memory_format=torch.channels_last)
-
-
-def contiguous_gradient(x: Tensor) -> Tensor:
-    """x itself; its gradient arrives in one piece, so that each of the operations behind it need not copy it."""
-    return _ContiguousGradient.apply(x)
-
-
-class _WeightedSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, weights: Tensor, *terms: Tensor) -> Tensor:
-        ctx.save_for_backward(weights, *terms)
-        total = terms[0] * weights[0]
-        for weight, term in zip(weights[1:], terms[1:], strict=True):
-            total.addcmul_(term, weight)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        weights, *terms = ctx.saved_tensors
-        grad_weights = None
-        if ctx.needs_input_grad[0]:
-            flat = grad.permute(0, 2, 3, 1).reshape(-1)
-            grad_weights = torch.stack([torch.dot(flat, term.permute(0, 2, 3, 1).reshape(-1)) for term in terms])
-        grads = [grad * w if need else None for w, need in zip(weights, ctx.needs_input_grad[1:], strict=True)]
-        return grad_weights, *grads
-
-
-def weighted_sum(weights: Tensor, terms: list[Tensor]) -> Tensor:
-    """Σ_k weights[k]·terms[k]: weights (K,), K terms (B, C, H, W)."""
-    return _WeightedSum.apply(weights, *terms)

@@ -13,21 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .operations import (
-    DilConv,
-    FactorizedReduce,
-    Operation,
-    Pool,
-    ReLUConvBN,
-    Source,
-    batch_norm,
-    contiguous_gradient,
-    make_operation,
-    project,
-    readers,
-    unphase,
-    weighted_sum,
-)
+from .kernels import batch_norm, contiguous_gradient, unphase, weighted_sum
+from .operations import DilConv, FactorizedReduce, Operation, Pool, ReLUConvBN, Source, make_operation, project, readers
 from .space import CELL_KINDS, NODES, edges
 
 

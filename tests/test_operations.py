@@ -5,8 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from asap import operations
-from asap.operations import FactorizedReduce, Source, depthwise, drop_path, make_operation, phases, unphase, weighted_sum
+from asap import kernels
+from asap.kernels import depthwise, phases, unphase, weighted_sum
+from asap.operations import FactorizedReduce, ReLUConvBN, Source, drop_path, make_operation, project
 from asap.space import ALL_OPERATIONS
 
 
@@ -83,14 +84,14 @@ def test_folded_batch_norm_is_batch_norm(channels, side, affine):
     assert x.numel() >= 1 << 18
     given = [torch.randn(channels, dtype=torch.float64) for _ in range({"none": 0, "weight": 1, "both": 2}[affine])]
     grad, found = torch.randn_like(x), []
-    for norm, function in zip(norms, (operations.batch_norm, plain_batch_norm), strict=True):
+    for norm, function in zip(norms, (kernels.batch_norm, plain_batch_norm), strict=True):
         leaves = [leaf.clone().requires_grad_() for leaf in (x, *given)]
         y = function(leaves[0], norm, *leaves[1:], *[None] * (3 - len(leaves)))
         found.append([y, *torch.autograd.grad(y, leaves, grad), norm.running_mean, norm.running_var])
     assert "Folded" in type(found[0][0].grad_fn).__name__ and found[0][0].is_contiguous(memory_format=torch.channels_last)
     for ours, theirs in zip(*found, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-10)
-    F.relu(operations.batch_norm(leaves[0], norms[0], None, None), inplace=True).sum().backward()
+    F.relu(kernels.batch_norm(leaves[0], norms[0], None, None), inplace=True).sum().backward()
 
 
 def plain_batch_norm(x, norm, weight, bias):
@@ -99,24 +100,24 @@ def plain_batch_norm(x, norm, weight, bias):
 
 def test_batch_norm_in_evaluation_and_of_many_channels_is_torch_s():
     x = torch.randn(40, 8, 32, 32).contiguous(memory_format=torch.channels_last)
-    norm = operations.BatchNorm(8).eval()
+    norm = kernels.BatchNorm(8).eval()
     assert torch.equal(norm(x), torch.nn.BatchNorm2d(8).eval()(x))
     wide = torch.randn(40, 48, 16, 16).contiguous(memory_format=torch.channels_last)
-    assert torch.equal(operations.BatchNorm(48)(wide), torch.nn.BatchNorm2d(48)(wide))
+    assert torch.equal(kernels.BatchNorm(48)(wide), torch.nn.BatchNorm2d(48)(wide))
 
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_projections_share_one_gradient(frozen):
     torch.manual_seed(0)
-    modules = [operations.ReLUConvBN(12, width, affine=False).double().requires_grad_(not frozen) for width in (4, 8, 8)]
-    other = operations.FactorizedReduce(12, 8, affine=False).double()
+    modules = [ReLUConvBN(12, width, affine=False).double().requires_grad_(not frozen) for width in (4, 8, 8)]
+    other = FactorizedReduce(12, 8, affine=False).double()
     x = torch.randn(5, 12, 8, 8, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
     found = []
     for together in (True, False):
         leaf = x.clone().requires_grad_()
-        source = operations.Source(leaf)
+        source = Source(leaf)
         if together:
-            operations.project(source, [*modules, other])
+            project(source, [*modules, other])
             assert len(source.projected) == 3
         total = sum((module(source) ** 3).sum() for module in (*modules, other))
         weights = [] if frozen else [module.conv.weight for module in modules]
