@@ -78,7 +78,8 @@ def figure6() -> None:
     say(tables.markdown(headers, [_accuracy_row(label, found[label]) for label in study.labels if label in found]))
     say(
         "The falls are of the validation accuracy from one epoch to the next, in points, the largest of all seeds. A dash: not recorded (the first "
-        "searches do not hold their cut), or there is no such epoch. For ENAS and random search the mixture is the mean over cells sampled afresh "
+        "searches do not hold their cut), or there is no such epoch. Eq. 13 prunes at the end of an epoch, before the accuracy is measured, and its last pruning ends the search; ASAP "
+        "prunes after any step, and trains on until the epoch's end. For ENAS and random search the mixture is the mean over cells sampled afresh "
         "for each batch, and the derived cell is the one that they chose."
     )
     records((label, run) for label, runs in found.items() for run in runs)

@@ -110,6 +110,7 @@ class SearchParameters(Common):
     prune_start: int = 20  # t0 of Eq. 13, an epoch: magnitude and accumulated-gradient pruning (4.4)
     prune_end: int = 50  # E_f, the epoch at which one operation an edge is left; the paper says 50 to 70
     prune_power: float = 3.0  # p, 1 or 3
+    prune_rounding: str = "down"  # of Eq. 13's number of operations: one is left at E_f and no earlier; or `nearest`
     edge_rule: str = "phi_before_last_pruning"  # how 14 edges become 8; see the audit page
 
     def __post_init__(self) -> None:
@@ -134,6 +135,7 @@ class SearchParameters(Common):
                 "candidates must be paper or darts": self.candidates in ("paper", "darts"),
                 "prune_start must not be negative, and prune_end later": 0 <= self.prune_start < self.prune_end,
                 "prune_power must be positive": self.prune_power > 0,
+                "prune_rounding must be down or nearest": self.prune_rounding in ("down", "nearest"),
                 f"edge_rule must be one of {', '.join(EDGE_RULES)}, not {self.edge_rule!r}": self.edge_rule in EDGE_RULES,
             }
         )

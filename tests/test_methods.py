@@ -113,6 +113,17 @@ def test_eq_13_and_its_end_points(power):
     assert pruned_share(35, 20, 50, power, final) == pytest.approx(plain_value)
 
 
+@pytest.mark.parametrize(("rounding", "power", "decided"), [("down", 3, 50), ("down", 1, 50), ("nearest", 3, 37), ("nearest", 1, 48)])
+def test_the_epoch_at_which_eq_13_leaves_one_operation(rounding, power, decided):
+    method = method_of("magnitude", prune_start=20, prune_end=50, prune_power=power, prune_rounding=rounding)
+    for epoch in range(1, 51):
+        method.begin_epoch(epoch)
+        masks = method.to_prune(epoch_ends=True)
+        if masks is not None:
+            method.pruned(masks)
+        assert (int(method.alive["normal"].sum(1).max()) == 1) == (epoch >= decided), epoch
+
+
 @pytest.mark.parametrize("name", ["magnitude", "accumulated"])
 def test_pruning_baselines_prune_the_least_important_of_each_edge(name):
     method = method_of(name, prune_start=2, prune_end=8, prune_power=1)

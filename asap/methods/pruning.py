@@ -26,7 +26,7 @@ class Magnitude(Differentiable):
             return None
         p, count = self.parameters, len(self.operations)
         share = pruned_share(self.epoch, p.prune_start, p.prune_end, p.prune_power, (count - 1) / count)
-        left = count - int(count * share + 1e-9)
+        left = count - int(count * share + (0.5 if p.prune_rounding == "nearest" else 1e-9))
         masks: Masks = {}
         for kind in CELL_KINDS:
             alive = self.alive[kind].cpu().numpy()
