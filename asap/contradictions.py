@@ -100,12 +100,12 @@ CONTRADICTIONS = (
     ),
     Contradiction(
         "Iterations or epochs",
-        (("Algorithm 1, in every iteration", "Update T_t"), ("4.1", "an epoch decay factor of β = 0.95")),
+        (("Algorithm 1, in every iteration", "Update Tₜ"), ("4.1", "an epoch decay factor of β = 0.95")),
         "T changes once an epoch; what to prune is asked after every α step", _iterations, "prune_every", ("Pruning once an epoch",),
     ),
     Contradiction(
         "θ = 0.4/N: which N",
-        (("4.1", "Considering we have N possible operations to choose from in a mixed operation, we set our pruning threshold to θ_t ≡ 0.4/N"), ("3.1", "a pruning threshold θ, which is updated along the iterations"), ("3.2", "a fixed value Θ ≡ θ₀")),
+        (("4.1", "Considering we have N possible operations to choose from in a mixed operation, we set our pruning threshold to θₜ ≡ 0.4/N"), ("3.1", "a pruning threshold θ, which is updated along the iterations"), ("3.2", "a fixed value Θ ≡ θ₀")),
         "fixed, N = 7", _threshold, "threshold_operations", ("θ = 0.4 / operations left",),
     ),
     Contradiction(

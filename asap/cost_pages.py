@@ -9,7 +9,7 @@ from typing import Any
 
 from . import figures, tables
 from .config import runs_root
-from .pages import missing, problems, say, show
+from .pages import download, missing, problems, records, say, show
 from .records import Run, find_runs
 from .space import CELL_KINDS
 from .studies import load
@@ -34,16 +34,20 @@ def benchmarks() -> list[tuple[Path, dict[str, Any]]]:
 
 
 def _cpu() -> dict[str, Any] | None:
-    records = [record for _, record in benchmarks() if record["machine"]["device"] == "cpu" and "search_step_ratio" in record]
-    if not records:
+    found = [
+        {**record, "data": download(path)}
+        for path, record in benchmarks()
+        if record["machine"]["device"] == "cpu" and "search_step_ratio" in record
+    ]
+    if not found:
         missing("a benchmark of a CPU", "make bench")
-    return records[0] if records else None
+    return found[0] if found else None
 
 
 def _where(record: dict[str, Any]) -> str:
     machine = record["machine"]
     device = machine["processor"] if machine["device"] == "cpu" else machine["device"]
-    return f"{device}, torch {machine['torch']}, code `{machine['git_commit'][:12]}`, {record['date']}"
+    return f"{device}, torch {machine['torch']}, code `{machine['git_commit'][:12]}`, {record['date']}.{record['data']}"
 
 
 def _verdict(value: float, target: float) -> str:
@@ -80,7 +84,7 @@ def ratios() -> None:
     say(
         f"**Side by side.** Medians of {record['rounds']} rounds, one step of each in turn, each in its own process. Plain: DARTS' own first-order step "
         "(eight operations, a module each, NCHW, every gradient in both halves), the same modules as a derived network, and torchvision's transforms an "
-        f"image at a time. Input takes {record['input_share_of_step']:.2%} of a search step. {_where(record)}."
+        f"image at a time. Input takes {record['input_share_of_step']:.2%} of a search step. {_where(record)}"
     )
 
 
@@ -94,7 +98,7 @@ def breakdown() -> None:
         "**Where the step goes.** Left: seconds that a kind of operation on all 14 edges of every cell adds to a network whose cells compute nothing; "
         "what edges share (ReLU, phases, pools) counts once, so the bars add up to more than the full step. Right: the step against the operations left "
         "on an edge, and the straight line from a network of parameter-free operations to the full one: a pruned operation costs nothing. "
-        f"Largest deviation from the line {record['largest_deviation_from_line']:.0%}. {_where(record)}.",
+        f"Largest deviation from the line {record['largest_deviation_from_line']:.0%}. {_where(record)}",
     )
     if "bounds" not in record:
         return
@@ -176,7 +180,7 @@ def gpu() -> None:
             [name, f"{1000 * v['seconds']:.2f}", f"{v.get('kernels') or 0:,}", f"{v.get('memory_mb', 0):,.0f}"]
             for name, v in record["search"]["variants"].items()
         ]
-        say(f"**{record['machine']['device']}** ({path.name}): the paper's search step.")
+        say(f"**{record['machine']['device']}**: the paper's search step.{download(path)}")
         say(tables.markdown(["variant", "ms an iteration", "kernels", "peak memory, MiB"], rows))
         apart = record["correctness"]
         rows = [
@@ -221,3 +225,4 @@ def precision() -> None:
         f"**bf16 against float32**, {len(seeds)} seeds each, {study.title.split(', ', 1)[1]}: mean ± deviation. {lines}. "
         "Rounding alone sends a search elsewhere, as another order of the images does; it is a parameter that the reference runs leave off."
     )
+    records((label, runs[seed]) for label, runs in found.items() for seed in seeds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 from IPython.display import HTML, Markdown, display
@@ -42,13 +43,18 @@ def problems() -> None:
         say(":::{warning}\nLeft out, damaged: " + "; ".join(f"`{line}`" for line in lines) + "\n:::")
 
 
-def download(run: Run) -> str:
-    """Links to the files of a record, or nothing where it lies outside the book."""
+def download(*paths: Path) -> str:
+    """Links to files of the checkout, or nothing where they lie outside the book."""
     try:
-        folder = "/" + run.folder.resolve().relative_to(checkout()).as_posix()
+        inside = [path.resolve().relative_to(checkout()).as_posix() for path in paths]
     except ValueError:
         return ""
-    return " Data: " + ", ".join(f"{{download}}`{name} <{folder}/{name}>`" for name in ("run.json", *run.info["files"])) + "."
+    return " Data: " + ", ".join(f"{{download}}`{path.name} </{place}>`" for path, place in zip(paths, inside, strict=True)) + "."
+
+
+def files(run: Run) -> str:
+    """Links to the files of a record."""
+    return download(*(run.folder / name for name in ("run.json", *run.info["files"])))
 
 
 def provenance(run: Run) -> str:
@@ -58,7 +64,7 @@ def provenance(run: Run) -> str:
     return (
         f"Run `{run.name}`: scale {run.parameters['scale']}, seed {run.parameters['seed']}, data `{data['variant']}` "
         f"(fingerprint `{data['fingerprint']}`), code `{machine['git_commit'][:12]}`, torch {machine['torch']}, {device}, "
-        f"{machine['threads']} thread{'s' if machine['threads'] != 1 else ''}, {run.outcome['seconds'] / 60:.0f} minutes.{download(run)}"
+        f"{machine['threads']} thread{'s' if machine['threads'] != 1 else ''}, {run.outcome['seconds'] / 60:.0f} minutes.{files(run)}"
     )
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from . import tables
 from .config import runs_root
 from .figures import style
-from .pages import download, missing, provenance, say, show, the_search
+from .pages import files, missing, provenance, say, show, the_search
 from .records import RecordError, Run
 from .theory import predicted_stop
 from .verdicts import DIRECTION, FAILS, HOLDS, OPEN
@@ -39,7 +39,7 @@ def table(name: str) -> tuple[Any, Run] | None:
 
 def source(run: Run) -> str:
     """One line: the record behind a figure, and its data."""
-    return f"Record `{run.name}`, code `{run.info['machine']['git_commit'][:12]}`.{download(run)}"
+    return f"Record `{run.name}`, code `{run.info['machine']['git_commit'][:12]}`.{files(run)}"
 
 
 def verdicts() -> None:

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from . import figures, tables
 from .config import runs_root
 from .inference import pair
-from .pages import COPY_NOTE, against, missing, problems, records, say, show
+from .pages import COPY_NOTE, against, download, missing, problems, records, say, show
 from .records import RecordError, Run
 from .studies import load
 
@@ -73,7 +73,7 @@ def table1(scale: str = "cpu") -> None:
         "**Table 1.** Paper: as printed. Computed: parameters of the published cell in the evaluation network of 20 cells at C channels, without the "
         "auxiliary head, and whether that is the printed number (the other papers print the sizes of networks of their own; a dash where the cell was "
         "never published: AmoebaNet-B, DSO-NAS, PARSEC, and the first-order cell of DARTS). Ours: test error of recorded evaluations, mean ± deviation "
-        f"between seeds, n seeds; of random cells, mean ± deviation between cells, n cells. {COPY_NOTE}"
+        f"between seeds, n seeds; of random cells, mean ± deviation between cells, n cells. {COPY_NOTE}{download(root / 'sizes' / 'cifar10.csv')}"
     )
     asap = known[("ASAP", 50)]["parameters"] / 1e6
     say(
@@ -224,6 +224,7 @@ def _imagenet_sizes() -> None:
     say(
         f"The paper prints 5.7 M and under 600 M multiply-adds for ASAP. The cell gives {asap['parameters'] / 1e6:.2f} M parameters, "
         f"{asap['with_auxiliary'] / 1e6:.2f} M with the auxiliary head, and {asap['multiply_adds'] / 1e6:.0f} M multiply-adds."
+        f"{download(runs_root() / 'sizes' / 'imagenet.csv')}"
     )
 
 
@@ -246,6 +247,7 @@ def figure1(scale: str = "cpu") -> None:
     say(tables.markdown(["cell", "search, days", "parameters, M", "error, % (n)"], [
         [p["name"], f"{p['cost']:.3g}", f"{p['parameters']:.3f}", tables.spread(p["errors"]) + f" ({len(p['errors'])})"] for p in points
     ]))  # fmt: skip
+    records(("", run) for run in runs)
 
 
 def _points(runs: list[Run], printed: list[dict[str, Any]]) -> list[dict[str, Any]]:
