@@ -11,6 +11,7 @@ from . import figures, tables
 from .config import runs_root
 from .pages import download, missing, problems, records, say, show
 from .records import Run, find_runs
+from .search_judges import clocked, cpu_minutes
 from .space import CELL_KINDS
 from .studies import load
 
@@ -120,6 +121,31 @@ def breakdown() -> None:
         "write, each counted where it happens, over the rate of a large copy. A step whose operations stay separate cannot go below the higher one, "
         "unless a tensor is still in the cache when it is read again: a ratio below one is the cache's doing. Fusing operations would move the floor itself."
     )
+
+
+def methods() -> None:
+    """The CPU time of each method's search, from the study `methods`."""
+    study, root = load("methods"), runs_root()
+    rows, shown = [], []
+    for label in study.labels:
+        runs = [run for run in study.runs(root, "search", label) if clocked(run)]
+        if runs:
+            shown += [(label, run) for run in runs]
+            epochs = [run.epochs() for run in runs]
+            first, last = ([cpu_minutes(e[e["epoch"] == e["epoch"].clip(upper=cap).max()]) for e in epochs] for cap in (6, 10**6))
+            rows.append(
+                [label, str(len(runs)), tables.spread([cpu_minutes(e) for e in epochs], 1), tables.spread(first), tables.spread(last),
+                 tables.spread([float(sum(run.outcome["operations_left"].values())) for run in runs], 0)]
+            )  # fmt: skip
+    if not rows:
+        missing("timed searches of the study `methods`", "asap study methods --commands")
+        return
+    say(tables.markdown(["search", "n", "minutes", "epoch 6", "last epoch", "operations left of 196 (224 with none)"], rows))
+    say(
+        "**Searches at the `cpu` scale.** Minutes of CPU time of the w and α steps of 50 epochs (or until every edge is decided), mean ± deviation between "
+        "seeds; of the first epoch in which ASAP's α learns; of the last. ENAS and random search train one sampled cell a step, which costs a fraction."
+    )
+    records(shown)
 
 
 def hours() -> None:

@@ -16,7 +16,7 @@ from .claims import judged
 from .config import SCALE_NAMES, EvaluationParameters, SearchParameters, checkout, make, runs_root
 from .inference import Paired, bracket, holm, number
 from .records import Run, find_runs
-from .search_judges import searches
+from .search_judges import clocked, searches
 from .space import published_cell
 from .verdicts import DIRECTION, FAILS, HOLDS, OPEN
 
@@ -90,7 +90,7 @@ def the_search(timed: bool = False) -> Run | None:
     problems()
     runs = searches(runs_root())
     if timed:
-        runs.sort(key=lambda run: run.info["machine"].get("clock", "wall") == "wall")
+        runs.sort(key=lambda run: not clocked(run))
     if runs:
         return runs[0]
     missing("a finished ASAP search on CIFAR-10", "asap search --method asap --dataset cifar10 --scale cpu --seed 0 --study main")

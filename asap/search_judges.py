@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from .records import Run, find_runs
 from .tables import falls, paper
@@ -57,7 +58,7 @@ def final_temperature(runs: list[Run]) -> tuple[str, str]:
 
 def shorter_epochs(runs: list[Run]) -> tuple[str, str]:
     prunings = []
-    undisturbed = [run for run in runs if run.info["machine"].get("clock", "wall") != "wall"]
+    undisturbed = [run for run in runs if clocked(run)]
     for run in undisturbed or runs:
         seconds = run.epochs()["seconds_weights"] + run.epochs()["seconds_alpha"]
         prunings.append(float(seconds.iloc[-1] / seconds.max()))
@@ -201,15 +202,18 @@ def quite_arbitrary(root: Path) -> Verdict:
     return Verdict(ours, f"cpu, n = {len(ratios)}", counted(sum(r < 1.5 for r in ratios), len(ratios)))
 
 
-def _cpu_seconds(run: Run) -> float:
-    """The seconds of a search's steps, by its own clock."""
-    epochs = run.epochs()
-    return float((epochs["seconds_weights"] + epochs["seconds_alpha"]).sum())
+def clocked(run: Run) -> bool:
+    """Whether a search's steps were timed by a clock that other processes do not disturb."""
+    return bool(run.info["machine"].get("clock", "wall") != "wall")
+
+
+def cpu_minutes(epochs: pd.DataFrame) -> float:
+    """The minutes of the w and α steps of these epochs, by the search's own clock."""
+    return float((epochs["seconds_weights"] + epochs["seconds_alpha"]).sum()) / 60
 
 
 def _timed(root: Path, label: str) -> list[float]:
-    runs = [run for run in arm(root, label) if run.info["machine"].get("clock", "wall") != "wall"]
-    return [_cpu_seconds(run) / 60 for run in runs]
+    return [cpu_minutes(run.epochs()) for run in arm(root, label) if clocked(run)]
 
 
 def faster_for_pruning(root: Path) -> Verdict:

@@ -61,7 +61,7 @@ def test_an_experiment_s_parameters_cell_names_every_parameter(path):
 THEORY = ["verdicts()", "reference_table()", "looseness()", "breaks()", "schedules()", "tighter()", "real_search()"]
 PAGES = ["figure2()", "pruning()", "figure3()", "cell_figure('normal')", "cell_figure('reduce')", "claims()", "scales()"]
 TRANSFER = ["table1()", "table2()", "figure1()", "planned()"]
-COSTS = ["ratios()", "breakdown()", "hours()", "gpu()", "precision()"]
+COSTS = ["ratios()", "breakdown()", "methods()", "hours()", "gpu()", "precision()"]
 AUDIT = ["contradictions()", "sensitivity()"]
 COMPARISON = ["figure6()", "figure7()", "table3()"]
 WITHOUT_TORCH = """
