@@ -10,7 +10,7 @@ import pandas as pd
 
 from .records import Run, find_runs
 from .tables import falls, paper
-from .verdicts import DIFFERENTIABLE, FAILS, HOLDS, PRUNING, Verdict, arm, counted, listed, missing
+from .verdicts import DIFFERENTIABLE, FAILS, HOLDS, PRUNING, Verdict, arm, counted, like_for_like, listed, missing
 
 
 def searches(root: Path) -> list[Run]:
@@ -114,17 +114,19 @@ def enas_low(root: Path) -> Verdict:
 
 
 def smaller_perturbations(root: Path) -> Verdict:
-    found = {}
-    for label in DIFFERENTIABLE:
-        frames = [falls(run.epochs()) for run in arm(root, label)]
-        pruned = [frame.loc[frame["pruned"], "fall"].max() for frame in frames if frame["pruned"].any()]
+    runs = {label: arm(root, label) for label in DIFFERENTIABLE} | {"ASAP, pruning at an epoch's end": like_for_like(root)}
+    found: dict[str, list[float]] = {}
+    for label, group in runs.items():
+        frames = [falls(run.epochs()) for run in group]
+        pruned = [float(frame.loc[frame["pruned"], "fall"].max()) for frame in frames if frame["pruned"].any()]
         if pruned:
             found[label] = pruned
     theirs = {label: v for label, v in found.items() if label.startswith("Accumulated")}
-    if "ASAP" not in found or not theirs:
+    asap = [max(values) for label, values in found.items() if label.startswith("ASAP")]
+    if not asap or not theirs:
         return missing("searches by ASAP and by accumulated gradients")
     ours = "largest fall in an epoch that prunes, in points: " + listed({label: [max(v)] for label, v in found.items()}, 1)
-    smaller = sum(max(found["ASAP"]) < max(values) for values in theirs.values())
+    smaller = sum(max(asap) < max(values) for values in theirs.values())
     return Verdict(ours, f"cpu, n = {min(len(v) for v in found.values())}", counted(smaller, len(theirs)))
 
 

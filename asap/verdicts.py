@@ -49,3 +49,12 @@ def listed(values: Mapping[str, Sequence[float]], digits: int, unit: str = "") -
 def arm(root: Path, label: str, kind: str = "search") -> list[Run]:
     """The finished runs of an arm of the study `methods`, at the cpu scale."""
     return studies.load("methods").runs(root, kind, label)
+
+
+#: ASAP that prunes at an epoch's end, as Eq. 13's methods do: an arm of the study `sensitivity`.
+LIKE_FOR_LIKE = "Pruning once an epoch"
+
+
+def like_for_like(root: Path) -> list[Run]:
+    """The finished ASAP searches whose accuracy after a pruning is measured at the moment that the other pruning methods' is."""
+    return studies.load("sensitivity").runs(root, "search", LIKE_FOR_LIKE)
