@@ -25,11 +25,11 @@ def _tested(test: Paired, what: str, scale: str, more: str = "") -> Verdict:
 
 def _errors(root: Path, labels: Iterable[str]) -> dict[int, float]:
     """The test error by seed of an arm of the study `methods`, averaged over several arms."""
-    by_seed: dict[int, list[float]] = {}
+    found: dict[int, list[float]] = {}
     for label in labels:
         for run in arm(root, label, "evaluation"):
-            by_seed.setdefault(run.parameters["seed"], []).append(run.outcome["test_error"])
-    return {seed: float(np.mean(values)) for seed, values in by_seed.items()}
+            found.setdefault(run.parameters["seed"], []).append(run.outcome["test_error"])
+    return {seed: float(np.mean(values)) for seed, values in found.items()}
 
 
 def beats_pruning(root: Path) -> Verdict:
@@ -49,12 +49,14 @@ def beats_ablations(root: Path) -> Verdict:
 
 
 def accumulated_beats_magnitude(root: Path) -> Verdict:
-    magnitude, accumulated = (
-        _errors(root, [label for label in PRUNING if label.startswith(name)]) for name in ("Magnitude", "Accumulated")
-    )
-    return _tested(
-        pair(magnitude, accumulated, TEST_IMAGES), "error of magnitude pruning's cells minus that of accumulated gradients'", "cpu"
-    )
+    differences: dict[int, list[float]] = {}
+    for p in ("p = 1", "p = 3"):
+        magnitude, accumulated = (_errors(root, [f"{name}, {p}"]) for name in ("Magnitude", "Accumulated gradient"))
+        for seed in set(magnitude) & set(accumulated):
+            differences.setdefault(seed, []).append(magnitude[seed] - accumulated[seed])
+    mean = {seed: float(np.mean(values)) for seed, values in differences.items()}
+    test = pair(mean, dict.fromkeys(mean, 0.0))
+    return _tested(test, "error of magnitude pruning's cells minus that of accumulated gradients', of one p", "cpu")
 
 
 def _against_the_published_cell(root: Path, cells: Callable[[str], bool], what: str) -> Verdict:
