@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 
 from . import animation, figures, tables
 from .claims import judged
-from .config import SCALE_NAMES, EvaluationParameters, SearchParameters, checkout, make, runs_root
+from .config import EvaluationParameters, SearchParameters, checkout, make, runs_root
 from .inference import Paired, bracket, holm, number
 from .records import Run, find_runs
+from .scales import SCALE_NAMES
 from .search_judges import clocked, searches
 from .space import published_cell
 from .verdicts import DIRECTION, FAILS, HOLDS, OPEN

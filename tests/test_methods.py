@@ -11,13 +11,14 @@ import torch
 import torch.nn.functional as F
 
 from asap.annealing import beta, pruned_share
-from asap.config import METHOD_DEFAULTS, SearchParameters, make
+from asap.config import SearchParameters, make
 from asap.machine import random_stream
 from asap.methods import METHODS, make_method
 from asap.methods.base import Step, one_cell
 from asap.methods.enas import Controller
 from asap.records import TIME_COLUMNS, Run
 from asap.runs import recalibrate
+from asap.scales import METHOD_DEFAULTS
 from asap.search import _Search
 from asap.space import ASAP_OPERATIONS, CELL_KINDS, edges, random_genotype
 from asap.supernet import Supernet

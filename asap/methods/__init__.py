@@ -1,7 +1,7 @@
 """How a search decides. A method answers three questions of the loop in search.py:
 
 with what weights are the operations mixed now (`mixture`); how is α updated from this batch (`update`); which
-operations go (`to_prune`). One file a method; entering it in METHODS and its defaults in config.METHOD_DEFAULTS
+operations go (`to_prune`). One file a method; entering it in METHODS and its defaults in scales.METHOD_DEFAULTS
 is all that the rest of the package needs.
 """
 
