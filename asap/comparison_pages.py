@@ -83,7 +83,8 @@ def figure6() -> None:
     say(
         "The falls are of the validation accuracy from one epoch to the next, in points, the largest of all seeds. A dash: not recorded (the first "
         "searches do not hold their cut), or there is no such epoch. Eq. 13 prunes at the end of an epoch, before the accuracy is measured, and its last pruning ends the search; ASAP "
-        "prunes after any step, and trains on until the epoch's end, so that its row is the milder one; an arm of the study `sensitivity` has it prune when they do. For ENAS and random search the mixture is the mean over cells sampled afresh "
+        "prunes after any step, and trains on until the epoch's end, so that its row is the milder one; an arm of the study `sensitivity` has it prune when they do. "
+        "A drop below 0: the search ended just after a pruning, which BatchNorm's running statistics had not followed. For ENAS and random search the mixture is the mean over cells sampled afresh "
         "for each batch, and the derived cell is the one that they chose."
     )
     records((label, run) for label, runs in rows.items() for run in runs)
