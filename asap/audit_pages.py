@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import tables
+from .cell_judges import TEST_IMAGES
 from .config import runs_root
 from .contradictions import CONTRADICTIONS, Contradiction
 from .inference import pair
@@ -37,6 +38,11 @@ def _card(one: Contradiction) -> str:
 
 def _by_seed(study: Study, kind: str, label: str) -> dict[int, Run]:
     return {run.parameters["seed"]: run for run in study.runs(runs_root(), kind, label)}
+
+
+def _errors(study: Study, label: str) -> dict[int, float]:
+    """The test error by seed of an arm's cells."""
+    return {seed: float(run.outcome["test_error"]) for seed, run in _by_seed(study, "evaluation", label).items()}
 
 
 def measured(arm: str) -> str:
@@ -94,10 +100,7 @@ def sensitivity() -> None:
         f"{len(study.planned) - len(left)} of the {len(study.planned)} runs of the study `{STUDY}` are recorded; "
         f"`asap study {STUDY} --commands` prints what makes the others."
     )
-    errors = {
-        label: {seed: float(run.outcome["test_error"]) for seed, run in _by_seed(study, "evaluation", label).items()}
-        for label in study.labels
-    }
-    tests = {label: pair(values, errors[DECIDED], 10_000) for label, values in errors.items() if label != DECIDED}
+    errors = {label: _errors(study, label) for label in study.labels}
+    tests = {label: pair(values, errors[DECIDED], TEST_IMAGES) for label, values in errors.items() if label != DECIDED}
     against("**The other choice's cell against the decided one's, paired by seed**: difference of their errors", tests, "choice")
     records((label, run) for label in study.labels for kind in ("search", "evaluation") for run in _by_seed(study, kind, label).values())
