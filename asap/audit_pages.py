@@ -60,10 +60,7 @@ def measured(arm: str) -> str:
         )
     if common := _common_edges(study, arm):
         parts.append(common)
-    errors, decided = (
-        {seed: float(run.outcome["test_error"]) for seed, run in _by_seed(study, "evaluation", a).items()} for a in (arm, DECIDED)
-    )
-    test = pair(errors, decided, 10_000)
+    test = pair(_errors(study, arm), _errors(study, DECIDED), TEST_IMAGES)
     if test.n:
         parts.append(f"error of the cell {test.text()}")
     return "; ".join(parts) or f"not recorded yet (`asap study {STUDY} --commands`)"

@@ -16,7 +16,8 @@ BOOTSTRAP_FROM = 10  # pairs from which an interval is bootstrapped; below, a t 
 class Paired:
     """Differences between two arms in points, one for each seed that both have.
 
-    noise: the standard error of one difference that the finite test set alone gives, in points; a lower bound on its deviation.
+    noise: the standard error of one difference from the size of the test set, in points, as if the two errors were counted on separate
+    images; images in common make it smaller, and what a seed changes comes on top.
     """
 
     differences: tuple[float, ...]

@@ -1,15 +1,16 @@
-"""Figures 6 and 7 and Table 3: what they draw from which records."""
+"""Figures 1, 6 and 7 and Table 3: what they draw from which records."""
 
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
-from posed import pose
+from posed import MACHINE, pose
 
-from asap import claims, comparison_pages, figures, search_judges, tables, verdicts
+from asap import claims, comparison_pages, figures, search_judges, tables, transfer_pages, verdicts
 from asap.evaluate import evaluate
 from asap.methods.enas import Controller
+from asap.records import Recorder
 from asap.search import search
 from asap.studies import load, plan
 
@@ -150,3 +151,21 @@ def test_claims_of_the_figures_follow_the_study_s_runs(monkeypatch, tmp_path):
     points = 100 * (run.outcome["validation_accuracy"] - run.outcome["cut"]["genotype"]["recalibrated"])
     assert f"{points:.0f} points" in drop.ours and drop.verdict == (verdicts.HOLDS if points > 5 else verdicts.FAILS)
     assert low.verdict != verdicts.OPEN and entropy.verdict == verdicts.HOLDS and perturbations.verdict == verdicts.OPEN
+
+
+def test_figure_1_has_a_point_a_method_and_one_for_all_random_cells(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASAP_RUNS", str(tmp_path))
+    for planned in load("methods").planned:
+        seed = planned.parameters.seed
+        if planned.kind == "evaluation" and planned.label in ("ASAP", "Random cells"):
+            pose(tmp_path, planned, 18.0 + seed)
+        elif planned.kind == "search" and planned.label == "ASAP":
+            data = {"variant": "posed", "fingerprint": "0"}
+            recorder = Recorder(tmp_path / planned.name, "search", planned.parameters.identity(), data=data, machine=MACHINE)
+            recorder.finish({"seconds": 86400.0 * (1 + seed)})
+            recorder.close()
+    points = transfer_pages._points(tables.evaluations(tmp_path, "cifar10", "cpu"), tables.paper()["table1"]["rows"])
+    assert [(p["name"], p["cost"], p["errors"]) for p in points] == [
+        ("random cells", transfer_pages.RANDOM_COST, [18.0, 18.0, 19.0, 19.0, 20.0, 20.0]),
+        ("ours: ASAP", 2.0, [18.0, 19.0, 20.0]),
+    ]
