@@ -10,12 +10,13 @@ import pandas as pd
 from . import figures, tables
 from .config import runs_root
 from .inference import pair
-from .pages import COPY_NOTE, against, problems, records, say, show
+from .pages import COPY_NOTE, against, missing, problems, records, say, show
 from .records import RecordError, Run
 from .studies import Study, load
 from .verdicts import like_for_like
 
 STUDY = "methods"
+THEOREM = "ASAP, Theorem 2's schedule"
 #: The arms that the paper's Figures 6 and 7 show; the study's others are drawn beside them.
 PRINTED = ("ENAS", "DARTS", "ASAP", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
 #: The study's arms behind a row of Table 3; the paper does not say which p its rows have.
@@ -28,7 +29,7 @@ TABLE3 = {
         "Random search",
         "Random cells",
         "ENAS",
-        "ASAP, Theorem 2's schedule",
+        THEOREM,
         "ASAP, annealing without pruning",
         "ASAP, pruning without annealing",
     ),
@@ -126,6 +127,47 @@ def figure7() -> None:
             )  # fmt: skip
     say(tables.markdown(["method", "seed", "normal cell, at the end", "reduction cell", "one operation an edge"], rows))
     records((label, run) for label, runs in found.items() for run in runs)
+
+
+def theorem_schedule() -> None:
+    """What Theorem 2's schedule does to a search, beside ASAP's own (3.2)."""
+    study, found = load(STUDY), {}
+    for label in ("ASAP", THEOREM):
+        found[label] = study.runs(runs_root(), "search", label)
+    if not found[THEOREM]:
+        missing(
+            "a search by Theorem 2's schedule",
+            "asap search --method asap --schedule theorem2 --dataset cifar10 --scale cpu --seed 0 --study methods",
+        )
+        return
+    rows = []
+    for label, runs in found.items():
+        for run in runs:
+            epochs = run.epochs()
+            learning = epochs[epochs["alpha_steps"] > 0]
+            left = epochs["operations_normal"] + epochs["operations_reduce"]
+            entropy = (learning["entropy_normal"] + learning["entropy_reduce"]) / 2
+            kept, of = _leaders_kept(run, int(learning["epoch"].iloc[0]))
+            rows.append(
+                [label, str(run.parameters["seed"]), f"{learning['temperature'].iloc[0]:.2g} to {learning['temperature'].iloc[-1]:.2g}",
+                 f"{entropy.iloc[0]:.3f} to {entropy.iloc[-1]:.3f}", f"{left.iloc[0] - left.iloc[-1]} of {left.iloc[0]}", f"{kept} of {of}",
+                 f"{100 * run.outcome['validation_accuracy']:.1f}"]
+            )  # fmt: skip
+    headers = ["search", "seed", "T", "normalised entropy", "operations pruned", "edges that keep their leader", "validation accuracy, %"]
+    say(tables.markdown(headers, rows))
+    say(
+        "T and entropy (the mean of both cells) from the first epoch in which α learns to the last. An edge keeps its leader if the operation of the largest Φ "
+        f"after that first epoch has it at the end. Scale {study.planned[0].parameters.scale}."
+    )
+    records((label, run) for label, runs in found.items() for run in runs)
+
+
+def _leaders_kept(run: Run, first: int) -> tuple[int, int]:
+    """On how many mixed operations, of how many, the operation of the largest Φ after an epoch has it at the end."""
+    frame = run.architecture()
+    ends = frame[frame["epoch"].isin((first, frame["epoch"].max()))].sort_values("phi")
+    leader = ends.groupby(["cell", "edge", "epoch"], observed=True)["operation"].last().unstack()
+    return int((leader[leader.columns[0]] == leader[leader.columns[-1]]).sum()), len(leader)
 
 
 def table3() -> None:

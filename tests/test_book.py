@@ -63,7 +63,7 @@ PAGES = ["figure2()", "pruning()", "figure3()", "cell_figure('normal')", "cell_f
 TRANSFER = ["table1()", "table2()", "figure1()", "planned()"]
 COSTS = ["ratios()", "breakdown()", "methods()", "hours()", "gpu()", "precision()"]
 AUDIT = ["contradictions()", "sensitivity()"]
-COMPARISON = ["figure6()", "figure7()", "table3()"]
+COMPARISON = ["figure6()", "figure7()", "theorem_schedule()", "table3()"]
 WITHOUT_TORCH = """
 import sys
 class NoTorch:

@@ -1,6 +1,7 @@
 """Figures 1, 6 and 7 and Table 3: what they draw from which records."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -169,3 +170,14 @@ def test_figure_1_has_a_point_a_method_and_one_for_all_random_cells(tmp_path, mo
         ("random cells", transfer_pages.RANDOM_COST, [18.0, 18.0, 19.0, 19.0, 20.0, 20.0]),
         ("ours: ASAP", 2.0, [18.0, 19.0, 20.0]),
     ]
+
+
+def test_an_edge_keeps_its_leader_if_the_largest_phi_after_an_epoch_is_the_largest_at_the_end():
+    phi = {1: [[0.1, 0.9], [0.6, 0.4]], 2: [[0.7, 0.3], [0.6, 0.4]], 3: [[0.2, 0.8], [0.3, 0.7]]}
+    rows = [
+        ("normal", edge, epoch, "ab"[o], p) for epoch, edges in phi.items() for edge, row in enumerate(edges) for o, p in enumerate(row)
+    ]
+    frame = pd.DataFrame(rows, columns=["cell", "edge", "epoch", "operation", "phi"])
+    run = SimpleNamespace(architecture=lambda: frame)
+    assert comparison_pages._leaders_kept(run, 1) == (1, 2)
+    assert comparison_pages._leaders_kept(run, 2) == (0, 2)
