@@ -16,6 +16,7 @@ from matplotlib.patches import FancyArrowPatch
 
 from .records import Run
 from .space import ASAP_OPERATIONS, Genotype
+from .tables import cut, with_cut
 
 #: One colour an operation, the same on every page.
 COLOURS = dict(zip((*ASAP_OPERATIONS, "none"), sns.color_palette("colorblind", 8), strict=True))
@@ -216,10 +217,10 @@ def accuracy_along_search(panels: Sequence[dict[str, list[Run]]], labels: Sequen
                 time, accuracy = epochs["epoch"] / epochs["epoch"].iloc[-1], 100 * epochs["validation_accuracy"]
                 pruned = (epochs["operations_normal"] + epochs["operations_reduce"]).diff() < 0
                 ax.plot(time[pruned], accuracy[pruned], ".", color=colours[label], ms=4)
-                if "cut" in run.outcome:
-                    child = 100 * run.outcome["cut"]["genotype"]["recalibrated"]
-                    ax.plot([1, 1.03], [accuracy.iloc[-1], child], color=colours[label], lw=1, ls=":")
-                    ax.plot(1.03, child, "s", color=colours[label], mfc="white", ms=6)
+            for run in with_cut(runs):
+                child = cut(run, "genotype")
+                ax.plot([1, 1.03], [100 * run.outcome["validation_accuracy"], child], color=colours[label], lw=1, ls=":")
+                ax.plot(1.03, child, "s", color=colours[label], mfc="white", ms=6)
         ax.set_ylabel("validation accuracy, %")
         ax.set_ylim(0)
         ax.legend(fontsize=9, frameon=False, loc="lower center", ncols=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from .imagenet import FolderBatches, FolderData
 from .records import Follower, Recorder
 
 # the purposes of a run's random streams
-INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, GLOBAL = range(5)
+INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, GLOBAL, RECALIBRATION = range(6)
 
 
 class OutOfTime(Exception):
@@ -111,12 +111,13 @@ def measure(network: torch.nn.Module, logits: Callable[[Tensor], Tensor], batche
 
 
 @torch.no_grad()
-def recalibrate(network: torch.nn.Module, logits: Callable[[Tensor], Tensor], batches: Batches | FolderBatches) -> None:
-    """Set BatchNorm's running statistics to their averages over all batches, not augmented."""
+def recalibrate(network: torch.nn.Module, logits: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Set BatchNorm's running statistics to their averages over batches, which want the augmentation that the network was trained with:
+    a crop's black border is in its statistics."""
     norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     network.train()
-    for i, (images, _) in enumerate(batches.in_order(), start=1):
+    for i, (images, _) in enumerate(batches, start=1):
         for norm in norms:
             norm.momentum = 1 / i
         logits(images)

@@ -21,7 +21,20 @@ from .methods import make_method
 from .methods.base import Batch, Masks, Mixture, Step, one_cell
 from .progress import tqdm
 from .records import Recorder
-from .runs import GLOBAL, INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, Deadline, check_finite, measure, prepare, recalibrate, recording
+from .runs import (
+    GLOBAL,
+    INIT,
+    RECALIBRATION,
+    SPLIT,
+    TRAIN_ORDER,
+    VALIDATION_ORDER,
+    Deadline,
+    check_finite,
+    measure,
+    prepare,
+    recalibrate,
+    recording,
+)
 from .space import CELL_KINDS, Genotype, edges
 from .supernet import Supernet
 
@@ -257,7 +270,7 @@ class _Search:
         """The validation accuracy of what the search ends in, with the weights of the supernet: the relaxation bias (3.1, 4.5).
 
         `operations`: one operation on each edge. `genotype`: that, with the edges that the derived cell keeps. Each with
-        BatchNorm's running statistics as the search left them, and (`recalibrated`) averaged anew over the training half.
+        BatchNorm's running statistics as the search left them, and (`recalibrated`) averaged anew over the training half, augmented.
         """
         cells = {"operations": self.method.genotype("all_edges"), "genotype": genotype}
         accuracy: dict[str, dict[str, float]] = {name: {} for name in cells}
@@ -269,7 +282,7 @@ class _Search:
                     return self.logits(x, mixture)
 
                 if statistics == "recalibrated":
-                    recalibrate(self.network, logits, self.train)
+                    recalibrate(self.network, logits, self.train.epoch(machine.random_stream(self.p.seed, 0, RECALIBRATION)))
                 accuracy[name][statistics] = measure(self.network, logits, self.validation)[1]
         return accuracy
 
@@ -288,6 +301,7 @@ class _Search:
                 "operations_left": {kind: last[f"operations_{kind}"] for kind in CELL_KINDS},
                 "validation_accuracy": last["validation_accuracy"],
                 "cut": self.cut(genotype),
+                "cut_images": "augmented",  # that BatchNorm was averaged over; without this key, as they are
                 "seconds": round(sum(row["seconds"] for row in self.rows), 1),
                 "parameters_left": sum(parameter.numel() for parameter in self.network.parameters()),
             }

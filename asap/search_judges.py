@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .records import Run, find_runs
-from .tables import falls, paper
+from .tables import cut, falls, paper, with_cut
 from .verdicts import DIFFERENTIABLE, FAILS, HOLDS, PRUNING, Verdict, arm, counted, like_for_like, listed, missing
 
 
@@ -94,12 +94,11 @@ def hours(root: Path) -> Verdict:
 
 
 def relaxation_bias(root: Path) -> Verdict:
-    runs = [run for run in arm(root, "DARTS") if "cut" in run.outcome]
-    if not runs:
+    drops = [100 * run.outcome["validation_accuracy"] - cut(run, "genotype") for run in with_cut(arm(root, "DARTS"))]
+    if not drops:
         return missing("a DARTS search")
-    drops = [100 * (run.outcome["validation_accuracy"] - run.outcome["cut"]["genotype"]["recalibrated"]) for run in runs]
     ours = f"the derived cell is {np.mean(drops):.0f} points below the mixture, with the same weights"
-    return Verdict(ours, f"cpu, n = {len(runs)}", counted(sum(drop > 5 for drop in drops), len(drops)))
+    return Verdict(ours, f"cpu, n = {len(drops)}", counted(sum(drop > 5 for drop in drops), len(drops)))
 
 
 def enas_low(root: Path) -> Verdict:
@@ -146,14 +145,13 @@ def frequent(root: Path) -> Verdict:
 
 def _cut(root: Path, label: str) -> list[Run]:
     """The searches of an arm that hold their cut; of ASAP, those that prune at an epoch's end too."""
-    runs = arm(root, label) + (like_for_like(root) if label == "ASAP" else [])
-    return [run for run in runs if "cut" in run.outcome]
+    return with_cut(arm(root, label) + (like_for_like(root) if label == "ASAP" else []))
 
 
 def highest_at_the_end(root: Path) -> Verdict:
     ends = {}
     for label in ("ENAS", *DIFFERENTIABLE):
-        values = [100 * run.outcome["cut"]["operations"]["recalibrated"] for run in _cut(root, label)]
+        values = [cut(run, "operations") for run in _cut(root, label)]
         if values:
             ends[label] = values
     if "ASAP" not in ends or len(ends) < 3:
@@ -168,10 +166,10 @@ def no_bias(root: Path) -> Verdict:
     one, cell = [], []
     for label in ("ASAP", *PRUNING):
         for run in _cut(root, label):
-            operations, derived = (run.outcome["cut"][stage]["recalibrated"] for stage in ("operations", "genotype"))
+            operations, derived = cut(run, "operations"), cut(run, "genotype")
             # a search that ends decided makes no cut to one operation an edge
-            one.append(0.0 if run.outcome["decided"] else 100 * (run.outcome["validation_accuracy"] - operations))
-            cell.append(100 * (operations - derived))
+            one.append(0.0 if run.outcome["decided"] else 100 * run.outcome["validation_accuracy"] - operations)
+            cell.append(operations - derived)
     if not one:
         return missing("a search by ASAP or by a pruning method with its cut")
     undecided = [drop for drop in one if drop]

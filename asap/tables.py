@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -69,6 +69,19 @@ def errors(runs: Sequence[Run]) -> pd.DataFrame:
 def by_seed(errors: pd.Series[float]) -> dict[int, float]:
     """A series with seeds as its index as a dictionary, without those that are missing."""
     return {int(str(seed)): float(value) for seed, value in errors.dropna().items()}
+
+
+def with_cut(runs: Iterable[Run]) -> list[Run]:
+    """The searches that hold their cut; the first ones do not."""
+    return [run for run in runs if "cut" in run.outcome]
+
+
+def cut(run: Run, stage: str) -> float:
+    """Validation accuracy in per cent of what a search ended in, with its weights and BatchNorm averaged anew (`search.cut`).
+
+    stage: `operations`, one on each edge, or `genotype`, the derived cell. KeyError of a search that does not hold it.
+    """
+    return 100 * float(run.outcome["cut"][stage]["recalibrated"])
 
 
 def falls(epochs: pd.DataFrame) -> pd.DataFrame:

@@ -181,3 +181,15 @@ def test_an_edge_keeps_its_leader_if_the_largest_phi_after_an_epoch_is_the_large
     run = SimpleNamespace(architecture=lambda: frame)
     assert comparison_pages._leaders_kept(run, 1) == (1, 2)
     assert comparison_pages._leaders_kept(run, 2) == (0, 2)
+
+
+def test_the_page_says_which_cuts_were_measured_without_augmentation_and_what_that_costs(monkeypatch):
+    said = []
+    monkeypatch.setattr(comparison_pages, "say", said.append)
+    cut = {"operations": {"recalibrated": 0.55}, "genotype": {"recalibrated": 0.3}}
+    first, older = (SimpleNamespace(outcome={"validation_accuracy": 0.6} | more) for more in ({}, {"cut": cut}))
+    later = SimpleNamespace(outcome={"validation_accuracy": 0.6, "cut": cut, "cut_images": "augmented"})
+    comparison_pages._cuts_without_augmentation([first, later], [later])
+    assert not said
+    comparison_pages._cuts_without_augmentation([first, older, later], [older, later])
+    assert said[0].startswith("In 1 of the 2 searches") and "(5.0 points by Theorem 2" in said[0]

@@ -1,7 +1,6 @@
 """The methods that the paper compares with: their α gradients, what they prune and when, and that each resumes."""
 
 import itertools
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -180,6 +179,7 @@ def test_each_method_searches_and_resumes_bit_for_bit(monkeypatch, quick_search,
     assert np.isfinite(last["validation_loss"])
     accuracies = [value for stage in whole.outcome["cut"].values() for value in stage.values()]
     assert len(accuracies) == 4 and all(0 <= value <= 1 for value in accuracies)
+    assert whole.outcome["cut_images"] == "augmented"
 
 
 @pytest.fixture
@@ -302,8 +302,7 @@ def test_theorem_2_s_schedule_prunes_as_its_rule_says():
 def test_the_cut_recalibrates_batch_norm_over_the_training_half():
     network = torch.nn.Sequential(torch.nn.BatchNorm2d(3, affine=False))
     images = torch.randn(40, 3, 4, 4) * 5 + 2
-    batches = SimpleNamespace(in_order=lambda: iter([(images[:20], None), (images[20:], None)]))
-    recalibrate(network, network, batches)
+    recalibrate(network, network, [(images[:20], None), (images[20:], None)])
     assert torch.allclose(network[0].running_mean, images.mean((0, 2, 3)), atol=1e-5)
     halves = torch.stack([half.transpose(0, 1).reshape(3, -1).var(1) for half in (images[:20], images[20:])])
     assert torch.allclose(network[0].running_var, halves.mean(0), rtol=1e-5) and network[0].momentum == 0.1
