@@ -42,7 +42,7 @@ def _by_seed(study: Study, kind: str, label: str) -> dict[int, Run]:
 
 def _errors(study: Study, label: str) -> dict[int, float]:
     """The test error by seed of an arm's cells."""
-    return {seed: float(run.outcome["test_error"]) for seed, run in _by_seed(study, "evaluation", label).items()}
+    return tables.errors_by_seed(study.runs(runs_root(), "evaluation", label))
 
 
 def measured(arm: str) -> str:

@@ -7,10 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from .inference import Paired, pair
 from .records import RecordError, Run, find_runs
-from .tables import SAME, by_seed, errors, evaluations, paper, size_verdict, sizes
+from .tables import SAME, by_seed, errors, errors_by_seed, evaluations, paper, size_verdict, sizes
 from .verdicts import DIRECTION, FAILS, HOLDS, OPEN, PRUNING, Verdict, arm, counted, missing
 
 TEST_IMAGES = 10_000  # of CIFAR-10
@@ -23,50 +24,51 @@ def _tested(test: Paired, what: str, scale: str, more: str = "") -> Verdict:
     return Verdict(f"{what}: {test.text()}{more}", f"{scale}, n = {test.n}", OPEN, test)
 
 
-def _errors(root: Path, labels: Iterable[str]) -> dict[int, float]:
-    """The test error by seed of an arm of the study `methods`, averaged over several arms."""
-    found: dict[int, list[float]] = {}
-    for label in labels:
-        for run in arm(root, label, "evaluation"):
-            found.setdefault(run.parameters["seed"], []).append(run.outcome["test_error"])
-    return {seed: float(np.mean(values)) for seed, values in found.items()}
+def _mean(arms: Iterable[dict[int, float]]) -> dict[int, float]:
+    """The mean by seed of the arms that are recorded, at the seeds that all of them have: of the same arms at every seed."""
+    return by_seed(pd.DataFrame([found for found in arms if found]).dropna(axis=1).mean(axis=0))
+
+
+def _errors(root: Path, *labels: str) -> dict[int, float]:
+    """The test error by seed of the cells of an arm of the study `methods`, or the mean of several arms."""
+    return _mean(errors_by_seed(arm(root, label, "evaluation")) for label in labels)
 
 
 def beats_pruning(root: Path) -> Verdict:
-    test = pair(_errors(root, PRUNING), _errors(root, ["ASAP"]), TEST_IMAGES)
+    test = pair(_errors(root, *PRUNING), _errors(root, "ASAP"), TEST_IMAGES)
     return _tested(test, "error of the pruning methods' cells minus that of ASAP's", "cpu")
 
 
 def beats_darts(root: Path) -> Verdict:
-    test = pair(_errors(root, ("DARTS", "DARTS, second order")), _errors(root, ["ASAP"]), TEST_IMAGES)
+    test = pair(_errors(root, "DARTS", "DARTS, second order"), _errors(root, "ASAP"), TEST_IMAGES)
     return _tested(test, "error of DARTS' cells minus that of ASAP's", "cpu")
 
 
 def beats_ablations(root: Path) -> Verdict:
     labels = ("ASAP, annealing without pruning", "ASAP, pruning without annealing")
-    test = pair(_errors(root, labels), _errors(root, ["ASAP"]), TEST_IMAGES)
+    test = pair(_errors(root, *labels), _errors(root, "ASAP"), TEST_IMAGES)
     return _tested(test, "error of the cells of searches without annealing or without pruning minus that of ASAP's", "cpu")
 
 
 def accumulated_beats_magnitude(root: Path) -> Verdict:
-    differences: dict[int, list[float]] = {}
+    differences = []
     for p in ("p = 1", "p = 3"):
-        magnitude, accumulated = (_errors(root, [f"{name}, {p}"]) for name in ("Magnitude", "Accumulated gradient"))
-        for seed in set(magnitude) & set(accumulated):
-            differences.setdefault(seed, []).append(magnitude[seed] - accumulated[seed])
-    mean = {seed: float(np.mean(values)) for seed, values in differences.items()}
+        magnitude, accumulated = (_errors(root, f"{name}, {p}") for name in ("Magnitude", "Accumulated gradient"))
+        differences.append({seed: magnitude[seed] - accumulated[seed] for seed in magnitude.keys() & accumulated.keys()})
+    mean = _mean(differences)
     test = pair(mean, dict.fromkeys(mean, 0.0))
     return _tested(test, "error of magnitude pruning's cells minus that of accumulated gradients', of one p", "cpu")
 
 
 def _against_the_published_cell(root: Path, cells: Callable[[str], bool], what: str) -> Verdict:
     table = errors(evaluations(root, "cifar10", "cpu"))
-    others = table.filter(items=[cell for cell in table.index if cells(str(cell))], axis=0)
-    if "asap" not in table.index or others.empty:
+    others = [cell for cell in table.index if cells(str(cell))]
+    if "asap" not in table.index or not others:
         return missing(f"evaluations of {what} and of the published ASAP cell")
-    asap = by_seed(table.T["asap"])
-    test = pair(by_seed(others.mean(axis=0)), asap, TEST_IMAGES)
-    worse = int((others.mean(axis=1) > float(np.mean(list(asap.values())))).sum())
+    shared = table.loc[["asap", *others]].dropna(axis=1)  # the same cells at every seed
+    asap, theirs = shared.T["asap"], shared.loc[others]
+    test = pair(by_seed(theirs.mean(axis=0)), by_seed(asap), TEST_IMAGES)
+    worse = int((theirs.mean(axis=1) > asap.mean()).sum())
     return _tested(test, f"error of {what} minus that of the published ASAP cell", "cpu", f"; {worse} of {len(others)} are worse")
 
 

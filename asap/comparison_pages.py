@@ -225,13 +225,7 @@ def table3() -> None:
 
 def _differences(found: dict[str, list[Run]]) -> None:
     """ASAP against each other arm, paired by seed."""
-    errors = {label: _by_seed(runs) for label, runs in found.items()}
+    errors = {label: tables.errors_by_seed(runs) for label, runs in found.items()}
     images = next(iter(found.values()))[0].outcome["test_images"]
     tests = {label: pair(values, errors.get("ASAP", {}), images) for label, values in errors.items() if label != "ASAP"}
     against("**Against ASAP, paired by seed**: the other's error minus that of ASAP's cell", tests, "method")
-
-
-def _by_seed(runs: Sequence[Run]) -> dict[int, float]:
-    """The test error of each seed, averaged where several cells share one."""
-    series = pd.Series([run.outcome["test_error"] for run in runs], [run.parameters["seed"] for run in runs])
-    return tables.by_seed(series.groupby(level=0).mean())

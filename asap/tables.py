@@ -71,6 +71,12 @@ def by_seed(errors: pd.Series[float]) -> dict[int, float]:
     return {int(str(seed)): float(value) for seed, value in errors.dropna().items()}
 
 
+def errors_by_seed(runs: Sequence[Run]) -> dict[int, float]:
+    """The test error in per cent of each seed, the mean where several cells share one."""
+    series = pd.Series([run.outcome["test_error"] for run in runs], [run.parameters["seed"] for run in runs], dtype=float)
+    return by_seed(series.groupby(level=0).mean())
+
+
 def with_cut(runs: Iterable[Run]) -> list[Run]:
     """The searches that hold their cut; the first ones do not."""
     return [run for run in runs if "cut" in run.outcome]

@@ -193,3 +193,21 @@ def test_the_page_says_which_cuts_were_measured_without_augmentation_and_what_th
     assert not said
     comparison_pages._cuts_without_augmentation([first, older, later], [older, later])
     assert said[0].startswith("In 1 of the 2 searches") and "(5.0 points by Theorem 2" in said[0]
+
+
+def test_a_mean_over_arms_or_cells_is_of_the_same_ones_at_every_seed(tmp_path):
+    """A study's second seed has begun: its first records enter when the arms and cells of the first seed all have theirs."""
+    methods = {(p.label, p.parameters.seed): p for p in load("methods").planned if p.kind == "evaluation"}
+    for label, seed, error in (("ASAP", 0, 18.0), ("ASAP", 1, 18.0), ("DARTS", 0, 19.0), ("DARTS, second order", 0, 21.0)):
+        pose(tmp_path, methods[label, seed], error)
+    for planned in load("transfer").planned:
+        p = planned.parameters
+        if p.dataset == "cifar10" and (p.cell, p.seed) in [("ASAP", 0), ("ASAP", 1), ("PNAS", 0), ("PNAS", 1), ("XNAS", 0)]:
+            pose(tmp_path, planned, {"ASAP": 17.0, "PNAS": 19.0, "XNAS": 18.0}[p.cell] + 5 * p.seed)
+    darts, published = "ASAP improves DARTS' accuracy", "The published cell outperforms other published cells"
+    pose(tmp_path, methods["DARTS", 1], 28.0)
+    for statement, difference in ((darts, "+2.00 points"), (published, "+1.50 points")):
+        found = front_page(tmp_path, statement)
+        assert difference in found.ours and "one pair" in found.ours
+    pose(tmp_path, methods["DARTS, second order", 1], 30.0)
+    assert "+6.50 points" in front_page(tmp_path, darts).ours
