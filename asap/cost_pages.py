@@ -11,7 +11,7 @@ from . import figures, tables
 from .config import runs_root
 from .pages import download, missing, problems, records, say, show
 from .records import Run, find_runs
-from .search_judges import clocked, cpu_minutes
+from .search_judges import clocked, cpu_minutes, full_epoch
 from .space import CELL_KINDS
 from .studies import load
 
@@ -132,18 +132,22 @@ def methods() -> None:
         if runs:
             shown += [(label, run) for run in runs]
             epochs = [run.epochs() for run in runs]
-            first, last = ([cpu_minutes(e[e["epoch"] == e["epoch"].clip(upper=cap).max()]) for e in epochs] for cap in (6, 10**6))
+            minutes, full = ([measure(e) for e in epochs] for measure in (cpu_minutes, full_epoch))
             rows.append(
-                [label, str(len(runs)), tables.spread([cpu_minutes(e) for e in epochs], 1), tables.spread(first), tables.spread(last),
+                [label, str(len(runs)), tables.spread(minutes, 1), tables.spread(full), tables.spread([cpu_minutes(e.tail(1)) for e in epochs]),
+                 tables.spread([m / f for m, f in zip(minutes, full, strict=True)], 0),
                  tables.spread([float(sum(run.outcome["operations_left"].values())) for run in runs], 0)]
             )  # fmt: skip
     if not rows:
         missing("timed searches of the study `methods`", "asap study methods --commands")
         return
-    say(tables.markdown(["search", "n", "minutes", "epoch 6", "last epoch", "operations left of 196 (224 with none)"], rows))
+    headers = ["search", "n", "minutes", "full epoch", "last epoch", "minutes / full epoch", "operations left of 196 (224 with none)"]
+    say(tables.markdown(headers, rows))
     say(
         "**Searches at the `cpu` scale.** Minutes of CPU time of the w and α steps of 50 epochs (or until every edge is decided), mean ± deviation between "
-        "seeds; of the first epoch in which ASAP's α learns; of the last. ENAS and random search train one sampled cell a step, which costs a fraction."
+        "seeds; of a full epoch, in which α learns and nothing is pruned yet; of the last. Before they prune, the searches by ASAP, first-order DARTS and "
+        "Eq. 13 do the same work: their full epochs differ by the machine's speed on the day. Searches of different days compare by the ratio, of 50 where every "
+        "epoch is full. ENAS and random search train one sampled cell a step, which costs a fraction."
     )
     records(shown)
 

@@ -40,6 +40,12 @@ def test_falls_are_told_apart_by_whether_the_epoch_pruned():
     assert found["fall"].round(6).tolist() == [-10.0, 5.0, -2.0] and found["pruned"].tolist() == [False, True, False]
 
 
+def test_a_full_epoch_is_one_in_which_alpha_learns_and_nothing_is_pruned_yet():
+    columns = {"operations_normal": [98, 98, 98, 98, 70], "operations_reduce": 98, "alpha_steps": [0, 78, 78, 78, 78]}
+    epochs = pd.DataFrame(columns | {"seconds_weights": [40.0, 30.0, 90.0, 34.0, 20.0], "seconds_alpha": [0.0, 30.0, 90.0, 30.0, 20.0]})
+    assert search_judges.full_epoch(epochs) == pytest.approx(64 / 60)
+
+
 def test_spread():
     assert tables.spread([]) == "–" and tables.spread([3.0]) == "3.00" and tables.spread([3.0, 5.0]) == "4.00\u00a0±\u00a01.41"
 
