@@ -11,7 +11,7 @@ from . import figures, tables
 from .config import runs_root
 from .pages import download, missing, problems, records, say, show
 from .records import Run, find_runs
-from .search_judges import clocked, cpu_minutes, full_epoch
+from .search_judges import clocked, cpu_minutes, full_epoch, in_full_epochs
 from .space import CELL_KINDS
 from .studies import load
 
@@ -132,11 +132,10 @@ def methods() -> None:
         if runs:
             shown += [(label, run) for run in runs]
             epochs = [run.epochs() for run in runs]
-            minutes, full = ([measure(e) for e in epochs] for measure in (cpu_minutes, full_epoch))
+            minutes, full, ratio = ([measure(e) for e in epochs] for measure in (cpu_minutes, full_epoch, in_full_epochs))
             rows.append(
                 [label, str(len(runs)), tables.spread(minutes, 1), tables.spread(full), tables.spread([cpu_minutes(e.tail(1)) for e in epochs]),
-                 tables.spread([m / f for m, f in zip(minutes, full, strict=True)], 0),
-                 tables.spread([float(sum(run.outcome["operations_left"].values())) for run in runs], 0)]
+                 tables.spread(ratio, 0), tables.spread([float(sum(run.outcome["operations_left"].values())) for run in runs], 0)]
             )  # fmt: skip
     if not rows:
         missing("timed searches of the study `methods`", "asap study methods --commands")

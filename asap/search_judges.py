@@ -224,6 +224,11 @@ def full_epoch(epochs: pd.DataFrame) -> float:
     return float((full["seconds_weights"] + full["seconds_alpha"]).median()) / 60
 
 
+def in_full_epochs(epochs: pd.DataFrame) -> float:
+    """How many full epochs the w and α steps of a search take as long as."""
+    return cpu_minutes(epochs) / full_epoch(epochs)
+
+
 def _timed(root: Path, label: str) -> list[pd.DataFrame]:
     """The epochs of the searches of an arm whose clock other processes do not disturb."""
     return [run.epochs() for run in arm(root, label) if clocked(run)]
@@ -231,7 +236,7 @@ def _timed(root: Path, label: str) -> list[pd.DataFrame]:
 
 def faster_for_pruning(root: Path) -> Verdict:
     labels = ("ASAP", "ASAP, annealing without pruning")
-    asap, without = ([cpu_minutes(epochs) / full_epoch(epochs) for epochs in _timed(root, label)] for label in labels)
+    asap, without = ([in_full_epochs(epochs) for epochs in _timed(root, label)] for label in labels)
     if not asap or not without:
         return missing("timed searches by ASAP with and without pruning")
     ours = f"with pruning a search takes as long as {np.mean(asap):.0f} of its epochs before any pruning, without {np.mean(without):.0f}"
