@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from .inference import Paired, pair
-from .records import RecordError, Run, find_runs
-from .tables import SAME, by_seed, errors, errors_by_seed, evaluations, paper, size_verdict, sizes
+from .records import RecordError, Run
+from .tables import SAME, by_recipe, by_seed, errors, errors_by_seed, paper, size_verdict, sizes
 from .verdicts import DIRECTION, FAILS, HOLDS, OPEN, PRUNING, Verdict, arm, counted, missing
 
 TEST_IMAGES = 10_000  # of CIFAR-10
@@ -61,7 +61,7 @@ def accumulated_beats_magnitude(root: Path) -> Verdict:
 
 
 def _against_the_published_cell(root: Path, cells: Callable[[str], bool], what: str) -> Verdict:
-    table = errors(evaluations(root, "cifar10", "cpu"))
+    table = errors(by_recipe(root, "evaluation", dataset="cifar10", scale="cpu"))
     others = [cell for cell in table.index if cells(str(cell))]
     if "asap" not in table.index or not others:
         return missing(f"evaluations of {what} and of the published ASAP cell")
@@ -100,7 +100,7 @@ def larger_cells(root: Path) -> Verdict:
 
 
 def error(root: Path) -> Verdict:
-    runs, _ = find_runs(root, "evaluation", dataset="cifar10", scale="paper")
+    runs = by_recipe(root, "evaluation", dataset="cifar10", scale="paper")
     errors = [run.outcome["test_error"] for run in runs if run.parameters["cell"].lower() == "asap"]
     if not errors:
         return missing("an evaluation at paper scale")
@@ -108,7 +108,7 @@ def error(root: Path) -> Verdict:
 
 
 def wider(root: Path) -> Verdict:
-    runs, _ = find_runs(root, "evaluation", dataset="cifar10", scale="paper")
+    runs = by_recipe(root, "evaluation", "channels", dataset="cifar10", scale="paper")
     asap = {
         c: [r.outcome["test_error"] for r in runs if r.parameters["cell"].lower() == "asap" and r.parameters["channels"] == c]
         for c in (36, 44, 50)

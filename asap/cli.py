@@ -53,7 +53,7 @@ def _command(argv: list[str]) -> int:
     cells = commands.add_parser("cells", help="the published cells and their sizes", allow_abbrev=False)
     cells.add_argument("--channels", type=int, default=36)
     cells.add_argument("--json", action="store_true", help="one JSON object: name → parameters, multiply_adds, source")
-    cells.add_argument("--record", action="store_true", help="write the sizes of all cells, recorded searches' too, under runs/sizes/")
+    cells.add_argument("--record", action="store_true", help="write the sizes of all cells, the recorded ones too, under runs/sizes/")
     cells.add_argument("--runs-root", default="")
     runs = commands.add_parser("runs", help="what is recorded, finished or not, and where", allow_abbrev=False)
     runs.add_argument("--runs-root", default="")
@@ -153,9 +153,11 @@ def _theory(given: dict[str, Any]) -> int:
 
 
 def _cells(given: dict[str, Any]) -> int:
+    from .config import UNCOMMITTED
     from .network import Size
     from .records import find_runs, write_atomically
-    from .space import Genotype, published_cells
+    from .space import Genotype, published_cell, published_cells
+    from .tables import cell_name
 
     if given["channels"] < 1:
         raise UserError("channels must be at least 1")
@@ -167,8 +169,10 @@ def _cells(given: dict[str, Any]) -> int:
     published = {name: cell["genotype"] for name, cell in published_cells().items()}
     if given["record"]:
         root = runs_root(given["runs_root"])
-        searched, _ = find_runs(root, "search")
-        own = {run.name: run.genotype() for run in searched if run.info["study"] not in ("scratch", "live")}
+        runs = [run for run in find_runs(root)[0] if run.info["study"] not in UNCOMMITTED]
+        own = {run.name: run.genotype() for run in runs if run.info["kind"] == "search"}
+        trained = {cell_name(run) for run in runs if run.info["kind"] == "evaluation"}
+        own |= {name: published_cell(name) for name in sorted(trained) if name.startswith("random-")}
         lines = ["cell,channels,parameters,multiply_adds"]
         lines += [
             ",".join(map(str, (name, channels, *size(genotype, channels).values())))

@@ -205,7 +205,7 @@ def table3() -> None:
             paper = printed.get(name) if i == 0 else None
             errors = [run.outcome["test_error"] for run in runs]
             own = [run.outcome["parameters"] / 1e6 for run in runs]
-            full = [known[(run.parameters["run"], 36)]["parameters"] / 1e6 for run in runs if (run.parameters["run"], 36) in known]
+            full = [known[(cell, 36)]["parameters"] / 1e6 for cell in map(tables.cell_name, runs) if (cell, 36) in known]
             rows.append(
                 [name if i == 0 else "", f"{paper['error']:.2f}" if paper else "–", f"{paper['parameters']:.1f}" if paper else "–", label,
                  tables.spread(errors), str(len(runs)), tables.spread(own, 3), tables.spread(full)]

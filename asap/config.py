@@ -32,12 +32,16 @@ def _machine(default: Any, **metadata: Any) -> Any:
     return field(default=default, metadata={"machine": True, **metadata})
 
 
+#: Studies that are no part of the repository: of runs that were given no study, and of the tiny reproduction.
+UNCOMMITTED = ("scratch", "live")
+
+
 @dataclass(frozen=True)
 class Common:
     dataset: str = "cifar10"
     scale: str = "tiny"
     seed: int = 0
-    study: str = "scratch"  # the folder under runs/; `scratch` is not committed
+    study: str = "scratch"  # the folder under runs/
     images: int = 0  # training images used, drawn once by the seed; 0 means all
     nodes: int = 4  # intermediate nodes of a cell
     momentum: float = 0.9

@@ -10,7 +10,7 @@ from typing import Any
 from . import figures, tables
 from .config import runs_root
 from .pages import download, missing, problems, records, say, show
-from .records import Run, find_runs
+from .records import Run
 from .search_judges import clocked, cpu_minutes, full_epoch, in_full_epochs
 from .space import CELL_KINDS
 from .studies import load
@@ -156,7 +156,7 @@ def hours() -> None:
     rows = []
     root = runs_root()
     for kind, text in (("search", "ASAP search"), ("evaluation", "evaluation")):
-        runs, _ = find_runs(root, kind, scale="cpu", dataset="cifar10")
+        runs = tables.by_recipe(root, kind, scale="cpu", dataset="cifar10")
         seconds = [r.outcome["seconds"] for r in runs if kind == "evaluation" or r.parameters["method"] == "asap"]
         if seconds:
             rows.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -283,6 +283,21 @@ def error_against_cost(printed: Sequence[dict[str, Any]], ours: Sequence[dict[st
         ax.set_ylabel("CIFAR-10 test error, %")
         ax.set_title(title, fontsize=11)
         figure.colorbar(dots, ax=ax, label="parameters, M")
+    plt.close(figure)
+    return figure
+
+
+def error_against_size(cells: pd.DataFrame, line: Callable[[np.ndarray], np.ndarray]) -> Figure:
+    """Error against parameters, a point a cell, with a fitted line. cells: parameters (millions), error, kind; line: of parameters."""
+    style()
+    figure, axes = plt.subplots(figsize=(9, 4.8), layout="constrained")
+    kinds = list(cells["kind"].cat.categories)
+    sns.scatterplot(cells, x="parameters", y="error", hue="kind", style="kind", hue_order=kinds, palette=_colours(kinds), s=70, ax=axes)
+    across = np.geomspace(cells["parameters"].min(), cells["parameters"].max(), 50)
+    axes.plot(across, line(across), color="0.6", lw=1, zorder=0)
+    axes.set_xlabel("parameters of the network trained, M")
+    axes.set_ylabel("CIFAR-10 test error, %")
+    axes.legend(title="cells", loc="upper left", bbox_to_anchor=(1, 1))
     plt.close(figure)
     return figure
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .records import Run, find_runs
-from .tables import cut, falls, paper, with_cut
+from .records import Run
+from .tables import by_recipe, cut, falls, paper, with_cut
 from .verdicts import DIFFERENTIABLE, FAILS, HOLDS, PRUNING, Verdict, arm, counted, like_for_like, listed, missing
 
 
@@ -17,10 +17,9 @@ def searches(root: Path) -> list[Run]:
     """The finished searches that the front page and Figures 2 to 5 stand on: plain ASAP on CIFAR-10, at the largest
     scale recorded, by seed."""
     for scale in ("paper", "cpu"):
-        runs, _ = find_runs(root, "search", method="asap", dataset="cifar10", scale=scale)
-        plain = [run for run in runs if run.info["study"] == "main"]
-        if plain:
-            return sorted(plain, key=lambda run: run.parameters["seed"])
+        runs = by_recipe(root, "search", method="asap", dataset="cifar10", scale=scale, study="main")
+        if runs:
+            return sorted(runs, key=lambda run: run.parameters["seed"])
     return []
 
 

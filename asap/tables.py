@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .config import EvaluationParameters, make
+from .config import UNCOMMITTED, EvaluationParameters, SearchParameters, make
 from .records import RecordError, Run, find_runs
 
 SAME, DIFFERS = "as printed", "differs"
@@ -47,11 +47,26 @@ def size_verdict(computed: float, printed: float) -> str:
     return SAME if abs(computed - printed) < 0.1 else DIFFERS
 
 
-def evaluations(root: Path, dataset: str, scale: str) -> list[Run]:
-    """The finished evaluations on a data set by the scale's own recipe, none of its parameters changed."""
-    found, _ = find_runs(root, "evaluation", dataset=dataset, scale=scale)
-    same = ("run", "cell", "dataset", "scale", "seed", "study")
-    return [run for run in found if make(EvaluationParameters, {k: run.parameters[k] for k in same}).matches(run.parameters)]
+#: What names a run, and `graphs`, which replays the same steps. All other parameters come from its scale, unless they were changed.
+NAMING: dict[str, tuple[type[SearchParameters | EvaluationParameters], tuple[str, ...]]] = {
+    "search": (SearchParameters, ("method", "dataset", "scale", "seed", "study", "graphs")),
+    "evaluation": (EvaluationParameters, ("run", "cell", "dataset", "scale", "seed", "study", "graphs")),
+}
+
+
+def by_recipe(root: Path, kind: str, *varied: str, **parameters: Any) -> list[Run]:
+    """The finished runs of a kind with these parameters whose others are their scale's own, those in `varied` aside.
+
+    Runs of the studies in `UNCOMMITTED` are left out: the book stands on what is committed.
+    """
+    made, naming = NAMING[kind]
+    runs, _ = find_runs(root, kind, **parameters)
+    return [
+        run
+        for run in runs
+        if run.info["study"] not in UNCOMMITTED
+        and make(made, {name: run.parameters[name] for name in (*naming, *varied) if name in run.parameters}).matches(run.parameters)
+    ]
 
 
 def cell_name(run: Run) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import spearmanr
 
 from . import figures, tables
@@ -19,6 +20,7 @@ from .studies import load
 from .verdicts import arm
 
 STUDY = "transfer"
+KINDS = ("ASAP, published", "ASAP, searched here", "other searches here", "other published", "random")
 RANDOM_COST = 0.001  # days at which random cells are drawn: a logarithmic axis has no 0
 
 
@@ -30,7 +32,7 @@ def table1(scale: str = "cpu") -> None:
     """Table 1: the paper's rows, exact sizes, and the errors recorded at one scale."""
     problems()
     root = runs_root()
-    runs = tables.evaluations(root, "cifar10", scale)
+    runs = tables.by_recipe(root, "evaluation", dataset="cifar10", scale=scale)
     try:
         known = tables.sizes(root)
     except RecordError as error:
@@ -109,16 +111,21 @@ def _ranking(ours: pd.DataFrame, printed: dict[str, float]) -> None:
         say(f"A rank correlation with the paper's order needs four cells; {len(both)} are recorded.")
         return
     paper, own = [printed[cell] for cell in both], mean[both].to_numpy()
-    rho = float(spearmanr(paper, own).statistic)
+    rho, chance = _rank_correlation(paper, own)
     agree = sum((paper[i] - paper[j]) * (own[i] - own[j]) > 0 for i, j in combinations(range(len(both)), 2))
     pairs = len(both) * (len(both) - 1) // 2
-    # by chance: every order of our errors equally likely
-    rng = np.random.default_rng(0)
-    chance = np.mean([abs(spearmanr(paper, rng.permutation(own)).statistic) >= abs(rho) - 1e-12 for _ in range(2000)])
     say(
         f"**Order of {len(both)} published cells, the paper's errors against ours:** Spearman's ρ = {rho:.2f} (a correlation this far from 0 has "
         f"probability {chance:.2f} by chance); {agree} of {pairs} pairs are in the same order."
     )
+
+
+def _rank_correlation(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
+    """Spearman's ρ of two series, and the probability of one this far from 0 if every order of the second were equally likely."""
+    rho = float(spearmanr(a, b).statistic)
+    rng = np.random.default_rng(0)
+    as_far = [abs(spearmanr(a, rng.permutation(b)).statistic) >= abs(rho) - 1e-12 for _ in range(1999)]
+    return rho, (sum(as_far) + 1) / 2000  # the order found is one of them
 
 
 def _against_asap(ours: pd.DataFrame, images: int) -> None:
@@ -176,12 +183,12 @@ def table2(scale: str = "cpu") -> None:
         )
     )
     root = runs_root()
-    found_any = False
+    absent = []
     for i, (name, entry) in enumerate(sets.items()):
-        runs = tables.evaluations(root, name, scale)
+        runs = tables.by_recipe(root, "evaluation", dataset=name, scale=scale)
         if not runs:
+            absent.append(entry["name"])
             continue
-        found_any = True
         ours = tables.errors(runs)
         say(f"**{entry['name']}, recorded at scale {scale}**: test error, %, mean ± deviation between seeds (n).")
         lines = []
@@ -195,13 +202,12 @@ def table2(scale: str = "cpu") -> None:
         _ranking(ours, {row["cell"].lower(): row["errors"][i] for row in table["rows"]})
         _against_asap(ours, runs[0].outcome["test_images"])
         records(("", run) for run in runs)
-    absent = [entry["name"] for name, entry in sets.items() if not tables.evaluations(root, name, scale)]
     if absent:
         say(
             f":::{{note}}\nNo record at scale {scale}: {', '.join(absent)}. With the data at hand, `asap evaluate --cell NAME --dataset SET --scale paper` "
             "trains a cell by the paper's recipe for that set.\n:::"
         )
-    if found_any:
+    if len(absent) < len(sets):
         say(COPY_NOTE)
     _imagenet_sizes()
 
@@ -236,7 +242,7 @@ def figure1(scale: str = "cpu") -> None:
     problems()
     root = runs_root()
     printed = tables.paper()["table1"]["rows"]
-    runs = tables.evaluations(root, "cifar10", scale)
+    runs = tables.by_recipe(root, "evaluation", dataset="cifar10", scale=scale)
     points = _points(runs, printed)
     show(
         figures.error_against_cost(printed, points),
@@ -278,6 +284,55 @@ def _points(runs: list[Run], printed: list[dict[str, Any]]) -> list[dict[str, An
                        "parameters": float(np.mean([run.outcome["parameters"] for _, run in group])) / 1e6,
                        "errors": list(errors.mean(axis=1) if name == "random cells" else errors.stack().dropna())})  # fmt: skip
     return sorted(points, key=lambda p: float(p["cost"]))
+
+
+def error_by_size(scale: str = "cpu") -> None:
+    """Whether a cell's error follows from its size: all cells trained on CIFAR-10 by one recipe."""
+    cells = _cells(tables.by_recipe(runs_root(), "evaluation", dataset="cifar10", scale=scale))
+    if len(cells) < 4:
+        say(f"How the error follows the size needs four cells; {len(cells)} are recorded at scale {scale}.")
+        return
+    rho, chance = _rank_correlation(cells["parameters"], cells["error"])
+    doublings = np.log2(cells["parameters"])
+    slope, at_one = np.polyfit(doublings, cells["error"], 1)
+    cells["left"] = cells["error"] - (at_one + slope * doublings)
+    show(
+        figures.error_against_size(cells, lambda millions: at_one + slope * np.log2(millions)),
+        f"**Error against size**, {len(cells)} cells by one recipe (scale {scale}), each the mean of its seeds; the line is the least-squares fit to the logarithm of "
+        f"the parameters. {COPY_NOTE}",
+    )
+    say(
+        f"Spearman's ρ of parameters and error is {rho:.2f} (a correlation this far from 0 has probability {chance:.2g} by chance). Twice the parameters go "
+        f"with {slope:+.2f} points of error. The line leaves a deviation of {cells['left'].std(ddof=2):.2f} points, where the cells deviate by {cells['error'].std():.2f}. "
+        "What it leaves to each kind of cell, below 0 where the cells are better than their size:"
+    )
+    rows = []
+    for kind, group in cells.groupby("kind", observed=True):
+        millions, errors = tables.spread(list(group["parameters"]), 3), tables.spread(list(group["error"]))
+        rows.append([str(kind), str(len(group)), millions, errors, f"{group['left'].mean():+.2f}"])
+    say(tables.markdown(["cells", "n", "parameters, M", "error, %", "error minus the line's"], rows))
+
+
+def _cells(runs: list[Run]) -> pd.DataFrame:
+    """One row a cell: its name, kind, millions of parameters of the network trained, and error, the mean of its seeds."""
+    millions = {tables.cell_name(run): run.outcome["parameters"] / 1e6 for run in runs}
+    error = tables.errors(runs).mean(axis=1)
+    asap = {run.name for run in arm(runs_root(), "ASAP")}
+
+    def kind(cell: str) -> str:
+        if cell == "asap":
+            return "ASAP, published"
+        if is_random(cell):
+            return "random"
+        if "/" in cell:
+            return "ASAP, searched here" if cell in asap else "other searches here"
+        return "other published"
+
+    frame = pd.DataFrame({"cell": error.index, "error": error.to_numpy()})
+    frame["parameters"] = frame["cell"].map(millions)
+    frame["kind"] = pd.Categorical(frame["cell"].map(kind), KINDS)
+    frame["kind"] = frame["kind"].cat.remove_unused_categories()
+    return frame.sort_values(["kind", "cell"], ignore_index=True)
 
 
 def planned() -> None:

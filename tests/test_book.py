@@ -60,7 +60,7 @@ def test_an_experiment_s_parameters_cell_names_every_parameter(path):
 
 THEORY = ["verdicts()", "reference_table()", "looseness()", "breaks()", "schedules()", "tighter()", "real_search()"]
 PAGES = ["figure2()", "pruning()", "figure3()", "cell_figure('normal')", "cell_figure('reduce')", "claims()", "scales()"]
-TRANSFER = ["table1()", "table2()", "figure1()", "planned()"]
+TRANSFER = ["table1()", "table2()", "figure1()", "error_by_size()", "planned()"]
 COSTS = ["ratios()", "breakdown()", "methods()", "hours()", "gpu()", "precision()"]
 AUDIT = ["contradictions()", "sensitivity()"]
 COMPARISON = ["figure6()", "figure7()", "theorem_schedule()", "table3()"]
@@ -113,14 +113,16 @@ def test_verdicts_come_from_the_records(monkeypatch, tmp_path, quick_search):
     import shutil
 
     from asap.claims import CLAIMS
+    from asap.config import SearchParameters, make
+    from asap.records import _own_digest
     from asap.verdicts import DIRECTION, FAILS, HOLDS
 
     claim = CLAIMS["The search"][0]
     for name, given in (("ends", {"alpha_rate_factor": 600, "epochs": 9}), ("hangs", {"epochs": 2})):
         folder = quick_search(study="main", **given)
         info = json.loads((folder / "run.json").read_text())
-        info["parameters"] |= {"dataset": "cifar10", "scale": "cpu"}
-        from asap.records import _own_digest
+        given = {"method": "asap", "dataset": "cifar10", "scale": "cpu", "study": "main"}
+        info["parameters"] = make(SearchParameters, given).identity()
 
         info["digest"] = _own_digest(info)
         (folder / "run.json").write_text(json.dumps(info))

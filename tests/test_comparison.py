@@ -1,5 +1,6 @@
 """Figures 1, 6 and 7 and Table 3: what they draw from which records."""
 
+import dataclasses
 import math
 from types import SimpleNamespace
 
@@ -171,7 +172,8 @@ def test_figure_1_has_a_point_a_method_and_one_for_all_random_cells(tmp_path, mo
             recorder = Recorder(tmp_path / planned.name, "search", planned.parameters.identity(), data=data, machine=MACHINE)
             recorder.finish({"seconds": 86400.0 * (1 + seed)})
             recorder.close()
-    points = transfer_pages._points(tables.evaluations(tmp_path, "cifar10", "cpu"), tables.paper()["table1"]["rows"])
+    runs = tables.by_recipe(tmp_path, "evaluation", dataset="cifar10", scale="cpu")
+    points = transfer_pages._points(runs, tables.paper()["table1"]["rows"])
     assert [(p["name"], p["cost"], p["errors"]) for p in points] == [
         ("random cells", transfer_pages.RANDOM_COST, [18.0, 18.0, 19.0, 19.0, 20.0, 20.0]),
         ("ours: ASAP", 2.0, [18.0, 19.0, 20.0]),
@@ -217,3 +219,41 @@ def test_a_mean_over_arms_or_cells_is_of_the_same_ones_at_every_seed(tmp_path):
         assert difference in found.ours and "one pair" in found.ours
     pose(tmp_path, methods["DARTS, second order", 1], 30.0)
     assert "+6.50 points" in front_page(tmp_path, darts).ours
+
+
+def test_only_runs_by_their_scale_s_recipe_and_of_committed_studies_count(tmp_path):
+    planned = next(p for p in load("transfer").planned if p.parameters.dataset == "cifar10")
+    for name, changed in (
+        ("plain", {}),
+        ("replayed", {"graphs": True}),
+        ("wide", {"channels": 20}),
+        ("short", {"epochs": 1}),
+        ("tried", {"study": "scratch"}),
+    ):
+        parameters = dataclasses.replace(planned.parameters, **changed)
+        pose(tmp_path, SimpleNamespace(name=f"{parameters.study}/{name}", parameters=parameters), 17.0)
+    for varied, names in (((), ["plain", "replayed"]), (("channels",), ["plain", "replayed", "wide"])):
+        found = tables.by_recipe(tmp_path, "evaluation", *varied, dataset="cifar10")
+        assert sorted(run.folder.name for run in found) == names
+
+
+def test_error_against_size_is_of_the_cells_and_not_of_the_runs(tmp_path, monkeypatch):
+    """Errors of −2 points a doubling exactly, but the ASAP cell's, which is half a point better."""
+    said, drawn = [], []
+    monkeypatch.setenv("ASAP_RUNS", str(tmp_path))
+    monkeypatch.setattr(transfer_pages, "say", said.append)
+    monkeypatch.setattr(transfer_pages, "show", lambda figure, caption: drawn.append(caption))
+    transfer_pages.error_by_size()
+    assert "needs four cells; 0 are recorded" in said.pop() and not drawn
+    millions = {"ASAP": 1, "PNAS": 1, "XNAS": 2, "random-0": 0.5, "random-1": 4}
+    for planned in load("transfer").planned:
+        p = planned.parameters
+        if p.dataset == "cifar10" and p.cell in millions and (p.seed == 0 or p.cell == "PNAS"):
+            error = 20 - 2 * math.log2(millions[p.cell]) - 0.5 * (p.cell == "ASAP") + {0: -0.3, 1: 0.1, 2: 0.2}[p.seed] * (p.cell == "PNAS")
+            pose(tmp_path, planned, error, parameters=int(1e6 * millions[p.cell]))
+    transfer_pages.error_by_size()
+    text = "\n".join(said)
+    assert "5 cells" in drawn[0] and "parameters and error is -0.97" in text
+    slope, at_one = np.polyfit(np.log2([1, 1, 2, 0.5, 4]), [19.5, 20, 18, 22, 16], 1)
+    assert f"go with {slope:+.2f} points" in text and "| random | 2 | 2.250" in text
+    assert f"| ASAP, published | 1 | 1.000 | 19.50 | {19.5 - at_one:+.2f} |" in text

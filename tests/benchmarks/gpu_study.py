@@ -1,6 +1,6 @@
 """Everything a GPU is needed for, in one command: `make gpu-study`, or
 
-    python tests/benchmarks/gpu_study.py --minutes 8 --data-root data --study gpu
+    python tests/benchmarks/gpu_study.py --minutes 8 --data-root data
 
 on a machine with torch, torchvision, pandas and pyarrow, without a network. In order: checks that the GPU computes what
 the CPU does, measures the steps, then searches at paper scale as far as the minutes go. The same command again skips
@@ -217,7 +217,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--data-root", default="")
     parser.add_argument("--runs-root", default="")
-    parser.add_argument("--study", default="gpu")
+    parser.add_argument("--study", default="main")
     parser.add_argument("--quick", action="store_true", help="tiny shapes, to try the script itself; no search at paper scale")
     arguments = parser.parse_args(argv)
     try:
