@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import spearmanr
 
 from . import figures, tables
-from .config import runs_root
+from .config import EvaluationParameters, runs_root
 from .inference import pair
 from .pages import COPY_NOTE, against, download, missing, problems, records, say, show
 from .records import RecordError, Run
@@ -26,6 +26,18 @@ RANDOM_COST = 0.001  # days at which random cells are drawn: a logarithmic axis 
 
 def is_random(cell: str) -> bool:
     return cell.startswith("random-")
+
+
+def _name(cell: str) -> str:
+    """How the tables call a cell: a published one as the study does."""
+    arms = {p.parameters.cell.lower(): p.label for p in load(STUDY).planned if isinstance(p.parameters, EvaluationParameters)}
+    return cell if is_random(cell) else arms.get(cell, cell)
+
+
+def _unprinted(ours: pd.DataFrame, printed: Iterable[str | None]) -> list[str]:
+    """The published cells of which we have errors and a table of the paper has no row. printed: the cells of its rows."""
+    rows = {cell.lower() for cell in printed if cell}
+    return [cell for cell in map(str, ours.index) if cell not in rows and "/" not in cell and not is_random(cell)]
 
 
 def table1(scale: str = "cpu") -> None:
@@ -43,7 +55,6 @@ def table1(scale: str = "cpu") -> None:
     for row in tables.paper()["table1"]["rows"]:
         cell, channels = row["cell"], row.get("channels", 36)
         size = known[(cell, channels)] if cell else None
-        seeds = ours.loc[cell.lower()].dropna() if cell and channels == 36 and cell.lower() in ours.index else []
         rows.append(
             [
                 row["architecture"],
@@ -53,9 +64,14 @@ def table1(scale: str = "cpu") -> None:
                 f"{size['parameters'] / 1e6:.3f} ({channels})" if size is not None else "–",
                 tables.size_verdict(size["parameters"] / 1e6, row["parameters"]) if size is not None else "–",
                 f"{size['multiply_adds'] / 1e6:.0f}" if size is not None else "–",
-                _spread(seeds),
+                _of_cell(ours, cell.lower()) if cell and channels == 36 else "–",
             ]
         )
+    spelt = {cell.lower(): cell for cell, _ in known}
+    for cell in _unprinted(ours, (row["cell"] for row in tables.paper()["table1"]["rows"])):
+        size = known[(spelt[cell], 36)]
+        computed = f"{size['parameters'] / 1e6:.3f} (36)"
+        rows.append([_name(cell), "–", "–", "–", computed, "–", f"{size['multiply_adds'] / 1e6:.0f}", _of_cell(ours, cell)])
     large = known[("ASAP", 56)]
     rows.append(
         [
@@ -76,7 +92,7 @@ def table1(scale: str = "cpu") -> None:
     say(
         "**Table 1.** Paper: as printed. Computed: parameters of the published cell in the evaluation network of 20 cells at C channels, without the "
         "auxiliary head, and whether that is the printed number (the other papers print the sizes of networks of their own; a dash where the cell was "
-        "never published: AmoebaNet-B, DSO-NAS, PARSEC, and the first-order cell of DARTS). Ours: test error of recorded evaluations, mean ± deviation "
+        "never published: AmoebaNet-B, DSO-NAS, PARSEC, and the first-order cell of DARTS; published cells that the paper's table lacks follow its rows). Ours: test error of recorded evaluations, mean ± deviation "
         f"between seeds, n seeds; of random cells, mean ± deviation between cells, n cells. {COPY_NOTE}{download(root / 'sizes' / 'cifar10.csv')}"
     )
     asap = known[("ASAP", 50)]["parameters"] / 1e6
@@ -96,6 +112,11 @@ def table1(scale: str = "cpu") -> None:
 def _spread(seeds: Iterable[float]) -> str:
     values = list(seeds)
     return tables.spread(values) + (f" ({len(values)})" if len(values) else "")
+
+
+def _of_cell(ours: pd.DataFrame, cell: str) -> str:
+    """A cell's errors, over seeds; a dash where there are none."""
+    return _spread(ours.T[cell].dropna()) if cell in ours.index else "–"
 
 
 def _random(ours: pd.DataFrame) -> str:
@@ -133,7 +154,8 @@ def _against_asap(ours: pd.DataFrame, images: int) -> None:
     if "asap" not in ours.index:
         return
     by_seed = {str(cell): tables.by_seed(row) for cell, row in ours.iterrows()}
-    tests = {cell: pair(errors, by_seed["asap"], images) for cell, errors in by_seed.items() if cell != "asap" and "/" not in cell}
+    others = [cell for cell in by_seed if cell != "asap" and "/" not in cell]
+    tests = {_name(cell): pair(by_seed[cell], by_seed["asap"], images) for cell in others}
     against("**Against the published ASAP cell, paired by seed**: a cell's error minus ASAP's", tests, "cell")
 
 
@@ -193,10 +215,9 @@ def table2(scale: str = "cpu") -> None:
         say(f"**{entry['name']}, recorded at scale {scale}**: test error, %, mean ± deviation between seeds (n).")
         lines = []
         for row in table["rows"]:
-            cell = row["cell"].lower()
-            lines.append([row["architecture"], f"{row['errors'][i]:g}", _spread(ours.loc[cell].dropna()) if cell in ours.index else "–"])
-        printed = {row["cell"].lower() for row in table["rows"]}
-        lines += [[cell, "–", _spread(ours.loc[cell].dropna())] for cell in ours.index if cell not in printed and not is_random(cell)]
+            lines.append([row["architecture"], f"{row['errors'][i]:g}", _of_cell(ours, row["cell"].lower())])
+        unprinted = _unprinted(ours, (row["cell"] for row in table["rows"]))
+        lines += [[_name(cell), "–", _of_cell(ours, cell)] for cell in unprinted]
         lines.append(["random cells", "–", _random(ours)])
         say(tables.markdown(["cell", "paper", "ours"], lines))
         _ranking(ours, {row["cell"].lower(): row["errors"][i] for row in table["rows"]})

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from posed import MACHINE, pose
 
 from asap import claims, comparison_pages, figures, search_judges, tables, transfer_pages, verdicts
+from asap.config import checkout
 from asap.evaluate import evaluate
 from asap.methods.enas import Controller
 from asap.records import Recorder
@@ -257,3 +259,17 @@ def test_error_against_size_is_of_the_cells_and_not_of_the_runs(tmp_path, monkey
     slope, at_one = np.polyfit(np.log2([1, 1, 2, 0.5, 4]), [19.5, 20, 18, 22, 16], 1)
     assert f"go with {slope:+.2f} points" in text and "| random | 2 | 2.250" in text
     assert f"| ASAP, published | 1 | 1.000 | 19.50 | {19.5 - at_one:+.2f} |" in text
+
+
+def test_a_cell_that_the_paper_s_table_lacks_has_a_row_of_its_own(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setenv("ASAP_RUNS", str(tmp_path))
+    monkeypatch.setattr(transfer_pages, "say", said.append)
+    shutil.copytree(checkout() / "runs" / "sizes", tmp_path / "sizes")
+    for planned in load("transfer").planned:
+        p = planned.parameters
+        if (p.cell, p.seed) in (("XNAS", 0), ("SNAS_moderate", 0)):
+            pose(tmp_path, planned, 17.0)
+    transfer_pages.table1()
+    rows = [line for text in said for line in text.splitlines() if "| 17.00 (1) |" in line]
+    assert [row.split(" | ")[:2] for row in rows] == [["| SNAS", "2.85\u00a0±\u00a00.02"], ["| XNAS", "–"]]
