@@ -253,10 +253,11 @@ def entropy_along_search(panels: Sequence[dict[str, list[Run]]], labels: Sequenc
 def error_against_cost(printed: Sequence[dict[str, Any]], ours: Sequence[dict[str, Any]]) -> Figure:
     """Figure 1: error against search days, size and colour by parameters. printed: Table 1's rows; ours: name, cost, parameters, errors."""
     style()
-    figure, axes = plt.subplots(2 if ours else 1, 1, figsize=(9, 10 if ours else 5.2), squeeze=False, layout="constrained")
     panels = [[(r["architecture"].split(" (printed")[0], r["cost"], r["parameters"], r["error"]) for r in printed]]
     if ours:
         panels.append([(p["name"], p["cost"], p["parameters"], float(np.mean(p["errors"]))) for p in ours])
+    heights = [max(5.2, 0.36 * len(points)) for points in panels]  # room for the labels
+    figure, axes = plt.subplots(len(panels), 1, figsize=(9, sum(heights)), height_ratios=heights, squeeze=False, layout="constrained")
     for ax, points, title in zip(axes[:, 0], panels, ("The paper's numbers", "Ours"), strict=False):
         points = sorted(points, key=lambda point: point[3])
         names, cost, millions, error = (list(column) for column in zip(*points, strict=True))
@@ -276,9 +277,10 @@ def error_against_cost(printed: Sequence[dict[str, Any]], ours: Sequence[dict[st
             placed.append((x, height))
             mine = name.startswith(("ASAP", "ours"))
             ax.annotate(
-                name, (x, y), xytext=(x * np.exp(0.05 * reach), height), fontsize=8, fontweight="bold" if mine else None, va="center",
+                name, (x, y), xytext=(x * np.exp(0.09 * reach), height), fontsize=8, fontweight="bold" if mine else None, va="center",
                 arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "0.5"} if height > y else None,
             )  # fmt: skip
+        ax.set_ylim(top=max(ax.get_ylim()[1], max(height for _, height in placed) + gap))
         ax.set_xlabel("search, GPU-days" if ax is axes[0, 0] else "search, days (of a GPU as printed, of this machine where ours)")
         ax.set_ylabel("CIFAR-10 test error, %")
         ax.set_title(title, fontsize=11)
