@@ -153,11 +153,10 @@ def _theory(given: dict[str, Any]) -> int:
 
 
 def _cells(given: dict[str, Any]) -> int:
-    from .config import UNCOMMITTED
     from .network import Size
-    from .records import find_runs, write_atomically
-    from .space import Genotype, published_cell, published_cells
-    from .tables import cell_name
+    from .records import write_atomically
+    from .space import Genotype, published_cells
+    from .tables import recorded_cells
 
     if given["channels"] < 1:
         raise UserError("channels must be at least 1")
@@ -169,14 +168,10 @@ def _cells(given: dict[str, Any]) -> int:
     published = {name: cell["genotype"] for name, cell in published_cells().items()}
     if given["record"]:
         root = runs_root(given["runs_root"])
-        runs = [run for run in find_runs(root)[0] if run.info["study"] not in UNCOMMITTED]
-        own = {run.name: run.genotype() for run in runs if run.info["kind"] == "search"}
-        trained = {cell_name(run) for run in runs if run.info["kind"] == "evaluation"}
-        own |= {name: published_cell(name) for name in sorted(trained) if name.startswith("random-")}
         lines = ["cell,channels,parameters,multiply_adds"]
         lines += [
             ",".join(map(str, (name, channels, *size(genotype, channels).values())))
-            for name, genotype in (published | own).items()
+            for name, genotype in (published | recorded_cells(root)).items()
             for channels in (36, 44, 50, 56)
         ]
         image_net = ["cell,channels,squeeze_excitation,parameters,with_auxiliary,multiply_adds"]

@@ -14,6 +14,7 @@ import pandas as pd
 
 from .config import UNCOMMITTED, EvaluationParameters, SearchParameters, make
 from .records import RecordError, Run, find_runs
+from .space import Genotype, cell_by_name
 
 SAME, DIFFERS = "as printed", "differs"
 
@@ -72,6 +73,14 @@ def by_recipe(root: Path, kind: str, *varied: str, **parameters: Any) -> list[Ru
 def cell_name(run: Run) -> str:
     """The cell that an evaluation trained: a published cell's name in lower case, random-SEED, or study/run of its search."""
     return str(run.parameters["cell"].lower() or run.parameters["run"])
+
+
+def recorded_cells(root: Path) -> dict[str, Genotype]:
+    """The cells of committed records that were not published: a search's by its study/run, and the random ones that were trained."""
+    runs = [run for run in find_runs(root)[0] if run.info["study"] not in UNCOMMITTED]
+    searched = {run.name: run.genotype() for run in runs if run.info["kind"] == "search"}
+    trained = {cell_name(run) for run in runs if run.info["kind"] == "evaluation"}
+    return searched | {name: cell_by_name(name) for name in sorted(trained) if name.startswith("random-")}
 
 
 def errors(runs: Sequence[Run]) -> pd.DataFrame:

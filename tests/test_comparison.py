@@ -16,6 +16,7 @@ from asap.evaluate import evaluate
 from asap.methods.enas import Controller
 from asap.records import Recorder
 from asap.search import search
+from asap.space import cell_by_name
 from asap.studies import load, plan
 
 
@@ -273,3 +274,13 @@ def test_a_cell_that_the_paper_s_table_lacks_has_a_row_of_its_own(tmp_path, monk
     transfer_pages.table1()
     rows = [line for text in said for line in text.splitlines() if "| 17.00 (1) |" in line]
     assert [row.split(" | ")[:2] for row in rows] == [["| SNAS", "2.85\u00a0±\u00a00.02"], ["| XNAS", "–"]]
+
+
+def test_the_sizes_are_of_searched_cells_and_of_random_ones_that_were_trained(tmp_path):
+    for planned in load("transfer").planned:
+        p = planned.parameters
+        if p.cell in ("random-1", "PNAS") and p.seed == 0 and p.dataset == "cifar10":
+            pose(tmp_path, planned, 17.0)
+    assert tables.recorded_cells(tmp_path) == {"random-1": cell_by_name("random-1")}
+    shutil.copytree(checkout() / "runs" / "main", tmp_path / "main")
+    assert {"random-1", "main/asap-cifar10-cpu-seed0"} <= set(tables.recorded_cells(tmp_path))
