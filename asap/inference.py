@@ -1,4 +1,5 @@
-"""What a few seeds can tell: paired differences, their intervals, Holm's correction, the smallest difference that would have been shown."""
+"""What a few seeds can tell: paired differences, their intervals, Holm's correction, the smallest difference that would have been
+shown; and rank correlations."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
 LEVEL, POWER = 0.05, 0.8
@@ -103,6 +105,14 @@ def holm(p: Sequence[float]) -> list[float]:
         running = max(running, min(1.0, (len(tested) - rank) * value))
         adjusted[i] = running
     return adjusted
+
+
+def rank_correlation(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
+    """Spearman's ρ of two series, and the probability of one this far from 0 if every order of the second were equally likely."""
+    rho = float(stats.spearmanr(a, b).statistic)
+    rng = np.random.default_rng(0)
+    as_far = [abs(stats.spearmanr(a, rng.permutation(b)).statistic) >= abs(rho) - 1e-12 for _ in range(1999)]
+    return rho, (sum(as_far) + 1) / 2000  # the order found is one of them
 
 
 def bracket(found: tuple[float, float] | None, digits: int = 2) -> str:

@@ -75,12 +75,17 @@ def cell_name(run: Run) -> str:
     return str(run.parameters["cell"].lower() or run.parameters["run"])
 
 
+def is_random(cell: str) -> bool:
+    """Whether a cell of this name was drawn, not searched or published."""
+    return cell.startswith("random-")
+
+
 def recorded_cells(root: Path) -> dict[str, Genotype]:
     """The cells of committed records that were not published: a search's by its study/run, and the random ones that were trained."""
     runs = [run for run in find_runs(root)[0] if run.info["study"] not in UNCOMMITTED]
     searched = {run.name: run.genotype() for run in runs if run.info["kind"] == "search"}
     trained = {cell_name(run) for run in runs if run.info["kind"] == "evaluation"}
-    return searched | {name: cell_by_name(name) for name in sorted(trained) if name.startswith("random-")}
+    return searched | {name: cell_by_name(name) for name in sorted(trained) if is_random(name)}
 
 
 def errors(runs: Sequence[Run]) -> pd.DataFrame:

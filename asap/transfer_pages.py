@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
-from scipy.stats import spearmanr
 
 from . import figures, tables
 from .config import EvaluationParameters, runs_root
-from .inference import pair
+from .inference import pair, rank_correlation
 from .pages import COPY_NOTE, against, download, missing, problems, records, say, show
 from .records import RecordError, Run
 from .studies import load
@@ -24,20 +22,16 @@ KINDS = ("ASAP, published", "ASAP, searched here", "other searches here", "other
 RANDOM_COST = 0.001  # days at which random cells are drawn: a logarithmic axis has no 0
 
 
-def is_random(cell: str) -> bool:
-    return cell.startswith("random-")
-
-
 def _name(cell: str) -> str:
     """How the tables call a cell: a published one as the study does."""
     arms = {p.parameters.cell.lower(): p.label for p in load(STUDY).planned if isinstance(p.parameters, EvaluationParameters)}
-    return cell if is_random(cell) else arms.get(cell, cell)
+    return cell if tables.is_random(cell) else arms.get(cell, cell)
 
 
 def _unprinted(ours: pd.DataFrame, printed: Iterable[str | None]) -> list[str]:
     """The published cells of which we have errors and a table of the paper has no row. printed: the cells of its rows."""
     rows = {cell.lower() for cell in printed if cell}
-    return [cell for cell in map(str, ours.index) if cell not in rows and "/" not in cell and not is_random(cell)]
+    return [cell for cell in map(str, ours.index) if cell not in rows and "/" not in cell and not tables.is_random(cell)]
 
 
 def table1(scale: str = "cpu") -> None:
@@ -121,7 +115,7 @@ def _of_cell(ours: pd.DataFrame, cell: str) -> str:
 
 def _random(ours: pd.DataFrame) -> str:
     """The random cells' errors: over cells, each the mean of its seeds."""
-    return _spread(ours[[is_random(cell) for cell in ours.index]].mean(axis=1))
+    return _spread(ours[[tables.is_random(cell) for cell in ours.index]].mean(axis=1))
 
 
 def _ranking(ours: pd.DataFrame, printed: dict[str, float]) -> None:
@@ -132,21 +126,13 @@ def _ranking(ours: pd.DataFrame, printed: dict[str, float]) -> None:
         say(f"A rank correlation with the paper's order needs four cells; {len(both)} are recorded.")
         return
     paper, own = [printed[cell] for cell in both], mean[both].to_numpy()
-    rho, chance = _rank_correlation(paper, own)
+    rho, chance = rank_correlation(paper, own)
     agree = sum((paper[i] - paper[j]) * (own[i] - own[j]) > 0 for i, j in combinations(range(len(both)), 2))
     pairs = len(both) * (len(both) - 1) // 2
     say(
         f"**Order of {len(both)} published cells, the paper's errors against ours:** Spearman's ρ = {rho:.2f} (a correlation this far from 0 has "
         f"probability {chance:.2f} by chance); {agree} of {pairs} pairs are in the same order."
     )
-
-
-def _rank_correlation(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
-    """Spearman's ρ of two series, and the probability of one this far from 0 if every order of the second were equally likely."""
-    rho = float(spearmanr(a, b).statistic)
-    rng = np.random.default_rng(0)
-    as_far = [abs(spearmanr(a, rng.permutation(b)).statistic) >= abs(rho) - 1e-12 for _ in range(1999)]
-    return rho, (sum(as_far) + 1) / 2000  # the order found is one of them
 
 
 def _against_asap(ours: pd.DataFrame, images: int) -> None:
@@ -294,7 +280,7 @@ def _points(runs: list[Run], printed: list[dict[str, Any]]) -> list[dict[str, An
         if cell in searched:
             label, search = searched[cell]
             groups.setdefault(f"ours: {label}", []).append((search.outcome["seconds"] / 86400, run))
-        elif is_random(cell):
+        elif tables.is_random(cell):
             groups.setdefault("random cells", []).append((RANDOM_COST, run))
         elif cell in cost:
             groups.setdefault(names[cell], []).append((cost[cell], run))
@@ -313,7 +299,7 @@ def error_by_size(scale: str = "cpu") -> None:
     if len(cells) < 4:
         say(f"How the error follows the size needs four cells; {len(cells)} are recorded at scale {scale}.")
         return
-    rho, chance = _rank_correlation(cells["parameters"], cells["error"])
+    rho, chance = rank_correlation(cells["parameters"], cells["error"])
     doublings = np.log2(cells["parameters"])
     slope, at_one = np.polyfit(doublings, cells["error"], 1)
     cells["left"] = cells["error"] - (at_one + slope * doublings)
@@ -343,7 +329,7 @@ def _cells(runs: list[Run]) -> pd.DataFrame:
     def kind(cell: str) -> str:
         if cell == "asap":
             return "ASAP, published"
-        if is_random(cell):
+        if tables.is_random(cell):
             return "random"
         if "/" in cell:
             return "ASAP, searched here" if cell in asap else "other searches here"

@@ -121,9 +121,8 @@ def test_verdicts_come_from_the_records(monkeypatch, tmp_path, quick_search):
     for name, given in (("ends", {"alpha_rate_factor": 600, "epochs": 9}), ("hangs", {"epochs": 2})):
         folder = quick_search(study="main", **given)
         info = json.loads((folder / "run.json").read_text())
-        given = {"method": "asap", "dataset": "cifar10", "scale": "cpu", "study": "main"}
-        info["parameters"] = make(SearchParameters, given).identity()
-
+        posed = {"method": "asap", "dataset": "cifar10", "scale": "cpu", "study": "main"}
+        info["parameters"] = make(SearchParameters, posed).identity()
         info["digest"] = _own_digest(info)
         (folder / "run.json").write_text(json.dumps(info))
         shutil.move(folder, tmp_path / name)
