@@ -60,7 +60,8 @@ def test_an_experiment_s_parameters_cell_names_every_parameter(path):
 
 THEORY = ["verdicts()", "reference_table()", "looseness()", "breaks()", "schedules()", "tighter()", "real_search()"]
 PAGES = ["figure2()", "pruning()", "figure3()", "cell_figure('normal')", "cell_figure('reduce')", "claims()", "scales()"]
-TRANSFER = ["table1()", "table2()", "figure1()", "error_by_size()", "planned()"]
+TRANSFER = ["table1()", "table2()", "planned()"]
+FIGURE1 = ["figure1()", "error_by_size()"]
 COSTS = ["ratios()", "breakdown()", "methods()", "hours()", "gpu()", "precision()"]
 AUDIT = ["contradictions()", "sensitivity()"]
 COMPARISON = ["figure6()", "figure7()", "theorem_schedule()", "table3()"]
@@ -71,10 +72,10 @@ class NoTorch:
         if name.split(".")[0] in ("torch", "torchvision"):
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, NoTorch())
-from asap import audit_pages, comparison_pages, cost_pages, pages, theory_pages, transfer_pages
+from asap import audit_pages, comparison_pages, cost_pages, figure1_pages, pages, theory_pages, transfer_pages
 for module, calls in (
     (pages, {pages!r}), (theory_pages, {theory!r}), (comparison_pages, {comparison!r}),
-    (transfer_pages, {transfer!r}), (cost_pages, {costs!r}), (audit_pages, {audit!r}),
+    (transfer_pages, {transfer!r}), (figure1_pages, {figure1!r}), (cost_pages, {costs!r}), (audit_pages, {audit!r}),
 ):
     for call in calls:
         eval("module." + call)
@@ -85,7 +86,9 @@ for module, calls in (
 def test_pages_need_no_torch(tmp_path, records):
     root = ROOT / "runs" if records == "committed" else tmp_path
     environment = {**os.environ, "ASAP_RUNS": str(root), "MPLBACKEND": "Agg"}
-    code = WITHOUT_TORCH.format(pages=PAGES, theory=THEORY, comparison=COMPARISON, transfer=TRANSFER, costs=COSTS, audit=AUDIT)
+    code = WITHOUT_TORCH.format(
+        pages=PAGES, theory=THEORY, comparison=COMPARISON, transfer=TRANSFER, figure1=FIGURE1, costs=COSTS, audit=AUDIT
+    )
     subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, check=True, capture_output=True, text=True)
 
 

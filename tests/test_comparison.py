@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from posed import MACHINE, pose
 
-from asap import claims, comparison_pages, figures, search_judges, tables, transfer_pages, verdicts
+from asap import claims, comparison_pages, figure1_pages, figures, search_judges, tables, transfer_pages, verdicts
 from asap.config import checkout
 from asap.evaluate import evaluate
 from asap.methods.enas import Controller
@@ -176,9 +176,9 @@ def test_figure_1_has_a_point_a_method_and_one_for_all_random_cells(tmp_path, mo
             recorder.finish({"seconds": 86400.0 * (1 + seed)})
             recorder.close()
     runs = tables.by_recipe(tmp_path, "evaluation", dataset="cifar10", scale="cpu")
-    points = transfer_pages._points(runs, tables.paper()["table1"]["rows"])
+    points = figure1_pages._points(runs, tables.paper()["table1"]["rows"])
     assert [(p["name"], p["cost"], p["errors"]) for p in points] == [
-        ("random cells", transfer_pages.RANDOM_COST, [18.0, 18.0, 19.0, 19.0, 20.0, 20.0]),
+        ("random cells", figure1_pages.RANDOM_COST, [18.0, 18.0, 19.0, 19.0, 20.0, 20.0]),
         ("ours: ASAP", 2.0, [18.0, 19.0, 20.0]),
     ]
 
@@ -244,9 +244,9 @@ def test_error_against_size_is_of_the_cells_and_not_of_the_runs(tmp_path, monkey
     """Errors of −2 points a doubling exactly, but the ASAP cell's, which is half a point better."""
     said, drawn = [], []
     monkeypatch.setenv("ASAP_RUNS", str(tmp_path))
-    monkeypatch.setattr(transfer_pages, "say", said.append)
-    monkeypatch.setattr(transfer_pages, "show", lambda figure, caption: drawn.append(caption))
-    transfer_pages.error_by_size()
+    monkeypatch.setattr(figure1_pages, "say", said.append)
+    monkeypatch.setattr(figure1_pages, "show", lambda figure, caption: drawn.append(caption))
+    figure1_pages.error_by_size()
     assert "needs four cells; 0 are recorded" in said.pop() and not drawn
     millions = {"ASAP": 1, "PNAS": 1, "XNAS": 2, "random-0": 0.5, "random-1": 4}
     for planned in load("transfer").planned:
@@ -254,7 +254,7 @@ def test_error_against_size_is_of_the_cells_and_not_of_the_runs(tmp_path, monkey
         if p.dataset == "cifar10" and p.cell in millions and (p.seed == 0 or p.cell == "PNAS"):
             error = 20 - 2 * math.log2(millions[p.cell]) - 0.5 * (p.cell == "ASAP") + {0: -0.3, 1: 0.1, 2: 0.2}[p.seed] * (p.cell == "PNAS")
             pose(tmp_path, planned, error, parameters=int(1e6 * millions[p.cell]))
-    transfer_pages.error_by_size()
+    figure1_pages.error_by_size()
     text = "\n".join(said)
     assert "5 cells" in drawn[0] and "parameters and error is -0.97" in text
     slope, at_one = np.polyfit(np.log2([1, 1, 2, 0.5, 4]), [19.5, 20, 18, 22, 16], 1)
