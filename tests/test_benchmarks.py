@@ -66,3 +66,15 @@ def test_bounds_count_what_a_product_computes_and_moves():
     assert found["flops"] == 2 * 32 * 64 * 32
     assert found["bytes"] == 4 * (2 * a.numel() + 2 * a.numel() + 32 * 32)  # the copy, the product
     assert found["seconds_computing"] > 0 and found["seconds_moving"] > 0
+
+
+@pytest.mark.parametrize(("groups", "stride"), [(1, 1), (1, 2), (16, 1), (16, 2)])
+def test_the_gradients_of_a_convolution_count_as_often_as_it_does(groups, stride):
+    x, weight = torch.randn(2, 16, 8, 8, requires_grad=True), torch.randn(16, 16 // groups, 3, 3, requires_grad=True)
+    once = 2 * (2 * 16 * (8 // stride) ** 2) * (16 // groups) * 9
+
+    def step(x):
+        torch.nn.functional.conv2d(x, weight, None, stride, 1, 1, groups).sum().backward()
+
+    assert bench.bounds(lambda: step(x))["flops"] == 3 * once
+    assert bench.bounds(lambda: step(x.detach()))["flops"] == 2 * once

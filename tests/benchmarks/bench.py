@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import plain
@@ -248,12 +248,18 @@ class Traffic(TorchDispatchMode):
         return out
 
 
+def gradient_flops(gradient, x, weight, *options, out_shape=None):
+    """Of a convolution's gradients: each that is wanted takes as many as the convolution. torch counts those of a depthwise
+    weight as of a dense one, C times too many."""
+    return sum(options[-1][:2]) * conv_flop_count(x, weight, gradient)
+
+
 def bounds(step, device="cpu"):
     """What a step computes and moves, what the device can, and the seconds below which it cannot go unless operations are fused.
 
     flops: multiplications and additions of convolutions and matrix products. bytes: read and written by each operation.
     """
-    with FlopCounterMode(display=False) as flops:
+    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: gradient_flops}) as flops:
         step()
     with Traffic() as traffic:
         step()
