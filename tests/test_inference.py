@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from asap.inference import Paired, bracket, holm, pair
+from asap.inference import Paired, bracket, holm, pair, rank_correlation
 
 
 def test_interval_p_and_text_of_three_pairs():
@@ -52,3 +52,11 @@ def test_many_pairs_are_bootstrapped():
     mean = np.mean(values)
     assert low != pytest.approx(mean - half, abs=1e-6) and low == pytest.approx(mean - half, abs=0.15)
     assert high == pytest.approx(mean + half, abs=0.25)
+
+
+def test_a_rank_correlation_s_probability_is_exact_of_few():
+    """Of the 24 orders of four, two are at ±1; of the 120 of five, ten are at ±0.9 or beyond."""
+    assert rank_correlation([1, 2, 3, 4], [10, 20, 30, 40]) == pytest.approx((1, 2 / 24))
+    assert rank_correlation([1, 2, 3, 4, 5], [1, 2, 3, 5, 4]) == pytest.approx((0.9, 10 / 120))
+    rho, chance = rank_correlation(range(30), range(30, 0, -1))
+    assert rho == pytest.approx(-1) and chance == pytest.approx(2 / 2000)
