@@ -37,7 +37,7 @@ def figure1(scale: str = "cpu") -> None:
         missing(f"an evaluation at {scale} scale", f"asap evaluate --cell ASAP --dataset cifar10 --scale {scale} --study cells")
         return
     say(tables.markdown(["cell", "search, days", "parameters, M", "error, % (n)"], [
-        [p["name"], f"{p['cost']:.3g}" if p["cost"] < 1000 else f"{p['cost']:,.0f}", f"{p['parameters']:.3f}", tables.spread(p["errors"]) + f" ({len(p['errors'])})"] for p in points
+        [p["name"], f"{p['cost']:.4g}", f"{p['parameters']:.3f}", tables.spread(p["errors"]) + f" ({len(p['errors'])})"] for p in points
     ]))  # fmt: skip
     records(("", run) for run in runs)
 

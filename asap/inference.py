@@ -108,7 +108,8 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def rank_correlation(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
-    """Spearman's ρ of two series, and the probability of one this far from 0 if every order of the second were equally likely."""
+    """Spearman's ρ of two series, and the probability of one this far from 0 if every order of the second were equally likely: twice
+    the smaller tail's."""
     found = stats.permutation_test(
         (b,),
         lambda order: stats.spearmanr(a, order).statistic,
