@@ -11,10 +11,10 @@ import pandas as pd
 
 from .inference import Paired, pair
 from .records import RecordError, Run
-from .tables import SAME, by_recipe, by_seed, errors, errors_by_seed, is_random, paper, size_verdict, sizes
+from .tables import SAME, by_recipe, by_seed, errors, errors_by_seed, is_published, is_random, paper, size_verdict, sizes
 from .verdicts import DIRECTION, FAILS, HOLDS, OPEN, PRUNING, Verdict, arm, counted, missing
 
-TEST_IMAGES = 10_000  # of CIFAR-10
+TEST_IMAGES = 10_000  # of CIFAR-10, and of Fashion-MNIST
 
 
 def _tested(test: Paired, what: str, scale: str, more: str = "") -> Verdict:
@@ -60,9 +60,9 @@ def accumulated_beats_magnitude(root: Path) -> Verdict:
     return _tested(test, "error of magnitude pruning's cells minus that of accumulated gradients', of one p", "cpu")
 
 
-def _against_the_published_cell(root: Path, cells: Callable[[str], bool], what: str) -> Verdict:
-    table = errors(by_recipe(root, "evaluation", dataset="cifar10", scale="cpu"))
-    others = [cell for cell in table.index if cells(str(cell))]
+def _against_the_published_cell(root: Path, dataset: str, cells: Callable[[str], bool], what: str) -> Verdict:
+    table = errors(by_recipe(root, "evaluation", dataset=dataset, scale="cpu"))
+    others = [cell for cell in table.index if cell != "asap" and cells(str(cell))]
     if "asap" not in table.index or not others:
         return missing(f"evaluations of {what} and of the published ASAP cell")
     shared = table.loc[["asap", *others]].dropna(axis=1)  # the same cells at every seed
@@ -73,13 +73,15 @@ def _against_the_published_cell(root: Path, cells: Callable[[str], bool], what: 
 
 
 def beats_random(root: Path) -> Verdict:
-    return _against_the_published_cell(root, is_random, "random cells")
+    return _against_the_published_cell(root, "cifar10", is_random, "random cells")
 
 
 def beats_published(root: Path) -> Verdict:
-    return _against_the_published_cell(
-        root, lambda cell: cell != "asap" and "/" not in cell and not is_random(cell), "other published cells"
-    )
+    return _against_the_published_cell(root, "cifar10", is_published, "other published cells")
+
+
+def transfers(root: Path) -> Verdict:
+    return _against_the_published_cell(root, "fashion_mnist", is_published, "other published cells on Fashion-MNIST")
 
 
 def larger_cells(root: Path) -> Verdict:

@@ -80,6 +80,11 @@ def is_random(cell: str) -> bool:
     return cell.startswith("random-")
 
 
+def is_published(cell: str) -> bool:
+    """Whether a cell of this name is a published one, neither drawn nor of a search here."""
+    return "/" not in cell and not is_random(cell)
+
+
 def recorded_cells(root: Path) -> dict[str, Genotype]:
     """The cells of committed records that were not published: a search's by its study/run, and the random ones that were trained."""
     runs = [run for run in find_runs(root)[0] if run.info["study"] not in UNCOMMITTED]

@@ -28,7 +28,7 @@ def _name(cell: str) -> str:
 def _unprinted(ours: pd.DataFrame, printed: Iterable[str | None]) -> list[str]:
     """The published cells of which we have errors and a table of the paper has no row. printed: the cells of its rows."""
     rows = {cell.lower() for cell in printed if cell}
-    return [cell for cell in map(str, ours.index) if cell not in rows and "/" not in cell and not tables.is_random(cell)]
+    return [cell for cell in map(str, ours.index) if cell not in rows and tables.is_published(cell)]
 
 
 def table1(scale: str = "cpu") -> None:
@@ -205,6 +205,7 @@ def table2(scale: str = "cpu") -> None:
         say(tables.markdown(["cell", "paper", "ours"], lines))
         _ranking(ours, {row["cell"].lower(): row["errors"][i] for row in table["rows"]})
         _against_asap(ours, runs[0].outcome["test_images"])
+        _foretold(runs, entry["name"], scale)
         records(("", run) for run in runs)
     if absent:
         say(
@@ -214,6 +215,21 @@ def table2(scale: str = "cpu") -> None:
     if len(absent) < len(sets):
         say(COPY_NOTE)
     _imagenet_sizes()
+
+
+def _foretold(runs: list[Run], name: str, scale: str) -> None:
+    """What tells a cell's error on a data set beforehand: its error on CIFAR-10, and its size."""
+    before = tables.errors(tables.by_recipe(runs_root(), "evaluation", dataset="cifar10", scale=scale)).mean(axis=1)
+    known = pd.DataFrame({"after": tables.errors(runs).mean(axis=1), "before": before}).dropna()
+    if len(known) < 4:
+        return
+    size = {tables.cell_name(run): run.outcome["parameters"] for run in runs}
+    by_error = rank_correlation(known["before"], known["after"])
+    by_size = rank_correlation(known.index.map(size), known["after"])
+    say(
+        f"**What tells the order of {len(known)} cells on {name}, random ones among them:** their errors on CIFAR-10, Spearman's ρ = {by_error[0]:.2f} "
+        f"(by chance with probability {by_error[1]:.2g}); their parameters, ρ = {by_size[0]:.2f} ({by_size[1]:.2g})."
+    )
 
 
 def _imagenet_sizes() -> None:

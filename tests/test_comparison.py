@@ -144,6 +144,13 @@ def test_the_published_cell_is_judged_against_the_mean_of_others(tmp_path):
     published = front_page(tmp_path, "The published cell outperforms other published cells")
     assert published.verdict == verdicts.HOLDS and "+1.11 points" in published.ours and "9 of 9 are worse" in published.ours
     assert "5 of 5 are worse" in front_page(tmp_path, "The cell is better than other cells").ours
+    assert "no record" in front_page(tmp_path, "The cell transfers well").ours
+    for planned in load("transfer").planned:
+        p = planned.parameters
+        if p.dataset == "fashion_mnist" and not p.cell.startswith("random"):
+            pose(tmp_path, planned, {"ASAP": 5.0, "PNAS": 3.0}.get(p.cell, 4.0) + 0.1 * p.seed)
+    transfers = front_page(tmp_path, "The cell transfers well")
+    assert transfers.verdict == verdicts.FAILS and "-1.11 points" in transfers.ours and "0 of 9 are worse" in transfers.ours
 
 
 def test_claims_of_the_figures_follow_the_study_s_runs(monkeypatch, tmp_path):
@@ -274,6 +281,22 @@ def test_a_cell_that_the_paper_s_table_lacks_has_a_row_of_its_own(tmp_path, monk
     transfer_pages.table1()
     rows = [line for text in said for line in text.splitlines() if "| 17.00 (1) |" in line]
     assert [row.split(" | ")[:2] for row in rows] == [["| SNAS", "2.85\u00a0±\u00a00.02"], ["| XNAS", "–"]]
+
+
+def test_the_order_on_a_data_set_is_set_beside_that_on_cifar10_and_beside_the_sizes(tmp_path, monkeypatch):
+    """Five cells, twice as large each: on CIFAR-10 they err less by their size, on Fashion-MNIST more but for one pair."""
+    said = []
+    monkeypatch.setenv("ASAP_RUNS", str(tmp_path))
+    monkeypatch.setattr(transfer_pages, "say", said.append)
+    cells = ["ASAP", "PNAS", "XNAS", "random-0", "random-1"]
+    for planned in load("transfer").planned:
+        p = planned.parameters
+        if p.cell in cells and p.seed == 0:
+            i = cells.index(p.cell)
+            pose(tmp_path, planned, 20.0 - i if p.dataset == "cifar10" else [4.0, 5.0, 6.0, 8.0, 7.0][i], parameters=1_000_000 * 2**i)
+    transfer_pages._foretold(tables.by_recipe(tmp_path, "evaluation", dataset="fashion_mnist"), "Fashion-MNIST", "cpu")
+    assert len(said) == 1 and "order of 5 cells on Fashion-MNIST" in said[0]
+    assert "CIFAR-10, Spearman's ρ = -0.90" in said[0] and "parameters, ρ = 0.90" in said[0]
 
 
 def test_the_sizes_are_of_searched_cells_and_of_random_ones_that_were_trained(tmp_path):
