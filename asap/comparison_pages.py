@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 
 import pandas as pd
 
 from . import figures, tables
 from .config import runs_root
 from .inference import pair
-from .pages import COPY_NOTE, against, missing, problems, records, say, show
+from .pages import against, copy_note, missing, problems, records, say, show
 from .records import RecordError, Run
 from .studies import Study, load
 from .verdicts import like_for_like
@@ -73,7 +74,7 @@ def figure6() -> None:
         "**Figure 6, recorded.** Accuracy on the validation half after each epoch, time scaled to [0, 1]; a thin line a seed, a thick one their "
         "mean; a dot marks an epoch in which operations were pruned. At the right end, where a search ends in a cut: the derived cell with the "
         "weights of the supernet, its BatchNorm statistics averaged anew (□). Above: the methods of the paper's figure; below, where they are recorded: the others of "
-        f"the study. Scale {study.planned[0].parameters.scale}. {COPY_NOTE}",
+        f"the study. Scale {study.planned[0].parameters.scale}.{copy_note(chain.from_iterable(found.values()))}",
     )
     headers = ["method", "n", "mixture, at the end, %", "largest fall in an epoch that prunes", "in one that does not",
                "one operation an edge, %", "derived cell, %", "drop at the cut"]  # fmt: skip
@@ -134,7 +135,7 @@ def figure7() -> None:
         "**Figure 7, recorded.** Entropy of the mixture weights over ln |O|, averaged over the mixed operations of a cell (the paper's text; its "
         "caption says total), time scaled to [0, 1]; a thin line a seed, a thick one their mean. Above: the methods of the paper's figure; below, where they are recorded: "
         "the others of the study. For ENAS it is the entropy of each edge's operation under the controller, which its bounded logits keep "
-        f"above {figures.ENAS_FLOOR:.3f}. Scale {study.planned[0].parameters.scale}. {COPY_NOTE}",
+        f"above {figures.ENAS_FLOOR:.3f}. Scale {study.planned[0].parameters.scale}.{copy_note(chain.from_iterable(found.values()))}",
     )
     rows = []
     for label in study.labels:
@@ -216,7 +217,7 @@ def table3() -> None:
     say(
         f"**Table 3.** Left as printed; right the cells that our searches ended in, every cell trained by the recipe of scale {scale}, mean ± deviation "
         "between seeds. M is millions of parameters: in the network of that scale, and in the paper's of 20 cells and 36 channels. The paper's rows "
-        f"mix recipes: ASAP's has 1,500 epochs and AutoAugment. {COPY_NOTE}"
+        f"mix recipes: ASAP's has 1,500 epochs and AutoAugment.{copy_note(chain.from_iterable(found.values()))}"
     )
     if found:
         _differences(found)

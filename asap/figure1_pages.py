@@ -10,7 +10,7 @@ import pandas as pd
 from . import figures, tables
 from .config import runs_root
 from .inference import rank_correlation
-from .pages import COPY_NOTE, missing, problems, records, say, show
+from .pages import copy_note, missing, problems, records, say, show
 from .records import Run
 from .studies import load
 from .verdicts import arm
@@ -31,7 +31,7 @@ def figure1(scale: str = "cpu") -> None:
         "**Figure 1.** Above, the paper's numbers (Table 1). Below, ours: the published cells by the search cost that the paper prints, and the mean of the cells "
         f"of each of this project's search methods by the time that its searches took, all trained by the recipe of scale {scale}; at {RANDOM_COST} days the mean "
         "of the random cells, which cost no search. "
-        f"Size and colour: millions of parameters of the network trained. {COPY_NOTE}",
+        f"Size and colour: millions of parameters of the network trained.{copy_note(runs)}",
     )
     if not runs:
         missing(f"an evaluation at {scale} scale", f"asap evaluate --cell ASAP --dataset cifar10 --scale {scale} --study cells")
@@ -70,7 +70,8 @@ def _points(runs: list[Run], printed: list[dict[str, Any]]) -> list[dict[str, An
 
 def error_by_size(scale: str = "cpu") -> None:
     """Whether a cell's error follows from its size: all cells trained on CIFAR-10 by one recipe."""
-    cells = _cells(tables.by_recipe(runs_root(), "evaluation", dataset="cifar10", scale=scale))
+    runs = tables.by_recipe(runs_root(), "evaluation", dataset="cifar10", scale=scale)
+    cells = _cells(runs)
     if len(cells) < 4:
         say(f"How the error follows the size needs four cells; {len(cells)} are recorded at scale {scale}.")
         return
@@ -81,7 +82,7 @@ def error_by_size(scale: str = "cpu") -> None:
     show(
         figures.error_against_size(cells, lambda millions: at_one + slope * np.log2(millions)),
         f"**Error against size**, {len(cells)} cells by one recipe (scale {scale}), each the mean of its seeds; the line is the least-squares fit to the logarithm of "
-        f"the parameters. {COPY_NOTE}",
+        f"the parameters.{copy_note(runs)}",
     )
     say(
         f"Spearman's ρ of parameters and error is {rho:.2f} (a correlation this far from 0 has probability {chance:.2g} by chance). Twice the parameters go "

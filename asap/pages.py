@@ -21,11 +21,6 @@ from .search_judges import clocked, searches
 from .space import published_cell
 from .verdicts import DIRECTION, FAILS, HOLDS, OPEN
 
-COPY_NOTE = (
-    "The images are a JPEG copy of CIFAR-10 (quality 75), so an error here is not exactly comparable with the paper's; "
-    "see [what is reproduced](/book/audit.md)."
-)
-
 
 def say(text: str) -> None:
     """Show Markdown."""
@@ -81,6 +76,15 @@ def show(figure: Figure, caption: str) -> None:
     display(figure)
     plt.close(figure)
     say(caption)
+
+
+def copy_note(runs: Iterable[Run]) -> str:
+    """A sentence to append, where the records name a JPEG copy of the images."""
+    copies = sorted({variant for run in runs if "-jpeg" in (variant := run.info["data"]["variant"])})
+    if not copies:
+        return ""
+    named = " and ".join(f"`{variant}`" for variant in copies)
+    return f" Trained on {named}, a JPEG copy, so an error here is not exactly comparable with the paper's; see [what is reproduced](/book/audit.md)."
 
 
 def the_search(timed: bool = False) -> Run | None:

@@ -11,7 +11,7 @@ import pandas as pd
 from . import tables
 from .config import EvaluationParameters, runs_root
 from .inference import pair, rank_correlation
-from .pages import COPY_NOTE, against, download, missing, problems, records, say
+from .pages import against, copy_note, download, missing, problems, records, say
 from .records import RecordError, Run
 from .studies import load
 from .verdicts import arm
@@ -84,7 +84,7 @@ def table1(scale: str = "cpu") -> None:
         "**Table 1.** Paper: as printed. Computed: parameters of the published cell in the evaluation network of 20 cells at C channels, without the "
         "auxiliary head, and whether that is the printed number (the other papers print the sizes of networks of their own; a dash where the cell was "
         "never published: AmoebaNet-B, DSO-NAS, PARSEC, and the first-order cell of DARTS; published cells that the paper's table lacks follow its rows). Ours: test error of recorded evaluations, mean ± deviation "
-        f"between seeds, n seeds; of random cells, mean ± deviation between cells, n cells. {COPY_NOTE}{download(root / 'sizes' / 'cifar10.csv')}"
+        f"between seeds, n seeds; of random cells, mean ± deviation between cells, n cells.{copy_note(runs)}{download(root / 'sizes' / 'cifar10.csv')}"
     )
     asap = known[("ASAP", 50)]["parameters"] / 1e6
     say(
@@ -195,7 +195,7 @@ def table2(scale: str = "cpu") -> None:
             absent.append(entry["name"])
             continue
         ours = tables.errors(runs)
-        say(f"**{entry['name']}, recorded at scale {scale}**: test error, %, mean ± deviation between seeds (n).")
+        say(f"**{entry['name']}, recorded at scale {scale}**: test error, %, mean ± deviation between seeds (n).{copy_note(runs)}")
         lines = []
         for row in table["rows"]:
             lines.append([row["architecture"], f"{row['errors'][i]:g}", _of_cell(ours, row["cell"].lower())])
@@ -212,8 +212,6 @@ def table2(scale: str = "cpu") -> None:
             f":::{{note}}\nNo record at scale {scale}: {', '.join(absent)}. With the data at hand, `asap evaluate --cell NAME --dataset SET --scale paper` "
             "trains a cell by the paper's recipe for that set.\n:::"
         )
-    if len(absent) < len(sets):
-        say(COPY_NOTE)
     _imagenet_sizes()
 
 

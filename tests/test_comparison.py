@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from posed import MACHINE, pose
 
-from asap import claims, comparison_pages, figure1_pages, figures, search_judges, tables, transfer_pages, verdicts
+from asap import claims, comparison_pages, figure1_pages, figures, pages, search_judges, tables, transfer_pages, verdicts
 from asap.config import checkout
 from asap.evaluate import evaluate
 from asap.methods.enas import Controller
@@ -297,6 +297,12 @@ def test_the_order_on_a_data_set_is_set_beside_that_on_cifar10_and_beside_the_si
     transfer_pages._foretold(tables.by_recipe(tmp_path, "evaluation", dataset="fashion_mnist"), "Fashion-MNIST", "cpu")
     assert len(said) == 1 and "order of 5 cells on Fashion-MNIST" in said[0]
     assert "CIFAR-10, Spearman's ρ = -0.90" in said[0] and "parameters, ρ = 0.90" in said[0]
+
+
+def test_a_page_says_that_images_are_a_copy_where_the_records_do():
+    runs = [SimpleNamespace(info={"data": {"variant": variant}}) for variant in ("cifar10-jpeg75", "cifar10", "fashion_mnist")]
+    assert "Trained on `cifar10-jpeg75`, a JPEG copy" in pages.copy_note(runs)
+    assert pages.copy_note(runs[1:]) == pages.copy_note([]) == ""
 
 
 def test_the_sizes_are_of_searched_cells_and_of_random_ones_that_were_trained(tmp_path):
