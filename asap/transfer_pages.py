@@ -124,11 +124,11 @@ def _ranking(ours: pd.DataFrame, printed: dict[str, float]) -> None:
         return
     paper, own = [printed[cell] for cell in both], mean[both].to_numpy()
     rho, chance = rank_correlation(paper, own)
-    agree = sum((paper[i] - paper[j]) * (own[i] - own[j]) > 0 for i, j in combinations(range(len(both)), 2))
-    pairs = len(both) * (len(both) - 1) // 2
+    apart = [(i, j) for i, j in combinations(range(len(both)), 2) if paper[i] != paper[j]]
+    agree = sum((paper[i] - paper[j]) * (own[i] - own[j]) > 0 for i, j in apart)
     say(
         f"**Order of {len(both)} published cells, the paper's errors against ours:** Spearman's ρ = {rho:.2f} (a correlation this far from 0 has "
-        f"probability {chance:.2f} by chance); {agree} of {pairs} pairs are in the same order."
+        f"probability {chance:.2f} by chance); {agree} of the {len(apart)} pairs whose printed errors differ are in the same order."
     )
 
 
@@ -225,7 +225,7 @@ def _foretold(runs: list[Run], name: str, scale: str) -> None:
     by_error = rank_correlation(known["before"], known["after"])
     by_size = rank_correlation(known.index.map(size), known["after"])
     say(
-        f"**What tells the order of {len(known)} cells on {name}, random ones among them:** their errors on CIFAR-10, Spearman's ρ = {by_error[0]:.2f} "
+        f"**What tells the order of {len(known)} cells on {name}:** their errors on CIFAR-10, Spearman's ρ = {by_error[0]:.2f} "
         f"(by chance with probability {by_error[1]:.2g}); their parameters, ρ = {by_size[0]:.2f} ({by_size[1]:.2g})."
     )
 
