@@ -97,9 +97,7 @@ def error_by_size(scale: str = "cpu") -> None:
 
 
 def _cells(runs: list[Run]) -> pd.DataFrame:
-    """One row a cell: its name, kind, millions of parameters of the network trained, and error, the mean of its seeds."""
-    millions = {tables.cell_name(run): run.outcome["parameters"] / 1e6 for run in runs}
-    error = tables.errors(runs).mean(axis=1)
+    """`tables.by_cell` with the cell's name and kind as columns, ordered by them."""
     asap = {run.name for run in arm(runs_root(), "ASAP")}
 
     def kind(cell: str) -> str:
@@ -111,8 +109,7 @@ def _cells(runs: list[Run]) -> pd.DataFrame:
             return "ASAP, searched here" if cell in asap else "other searches here"
         return "other published"
 
-    frame = pd.DataFrame({"cell": error.index, "error": error.to_numpy()})
-    frame["parameters"] = frame["cell"].map(millions)
+    frame = tables.by_cell(runs).rename_axis("cell").reset_index()
     frame["kind"] = pd.Categorical(frame["cell"].map(kind), KINDS)
     frame["kind"] = frame["kind"].cat.remove_unused_categories()
     return frame.sort_values(["kind", "cell"], ignore_index=True)

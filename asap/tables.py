@@ -100,6 +100,12 @@ def errors(runs: Sequence[Run]) -> pd.DataFrame:
     return frame.pivot_table(index="cell", columns="seed", values="error")
 
 
+def by_cell(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a cell: its error in per cent, the mean of its seeds, and millions of parameters of the network trained."""
+    parameters = {cell_name(run): run.outcome["parameters"] / 1e6 for run in runs}
+    return pd.DataFrame({"error": errors(runs).mean(axis=1), "parameters": pd.Series(parameters, dtype=float)})
+
+
 def by_seed(errors: pd.Series[float]) -> dict[int, float]:
     """A series with seeds as its index as a dictionary, without those that are missing."""
     return {int(str(seed)): float(value) for seed, value in errors.dropna().items()}

@@ -217,13 +217,12 @@ def table2(scale: str = "cpu") -> None:
 
 def _foretold(runs: list[Run], name: str, scale: str) -> None:
     """What tells a cell's error on a data set beforehand: its error on CIFAR-10, and its size."""
-    before = tables.errors(tables.by_recipe(runs_root(), "evaluation", dataset="cifar10", scale=scale)).mean(axis=1)
-    known = pd.DataFrame({"after": tables.errors(runs).mean(axis=1), "before": before}).dropna()
+    before = tables.by_cell(tables.by_recipe(runs_root(), "evaluation", dataset="cifar10", scale=scale))
+    known = tables.by_cell(runs).join(before["error"].rename("error_before"), how="inner")
     if len(known) < 4:
         return
-    size = {tables.cell_name(run): run.outcome["parameters"] for run in runs}
-    by_error = rank_correlation(known["before"], known["after"])
-    by_size = rank_correlation(known.index.map(size), known["after"])
+    by_error = rank_correlation(known["error_before"], known["error"])
+    by_size = rank_correlation(known["parameters"], known["error"])
     say(
         f"**What tells the order of {len(known)} cells on {name}:** their errors on CIFAR-10, Spearman's ρ = {by_error[0]:.2f} "
         f"(by chance with probability {by_error[1]:.2g}); their parameters, ρ = {by_size[0]:.2f} ({by_size[1]:.2g})."
