@@ -195,7 +195,9 @@ def table2(scale: str = "cpu") -> None:
             absent.append(entry["name"])
             continue
         ours = tables.errors(runs)
-        say(f"**{entry['name']}, recorded at scale {scale}**: test error, %, mean ± deviation between seeds (n).{copy_note(runs)}")
+        say(
+            f"**{entry['name']}, recorded at scale {scale}**: test error, %, mean ± deviation between seeds (n seeds); of random cells, between cells (n cells).{copy_note(runs)}"
+        )
         lines = []
         for row in table["rows"]:
             lines.append([row["architecture"], f"{row['errors'][i]:g}", _of_cell(ours, row["cell"].lower())])
