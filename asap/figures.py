@@ -278,7 +278,7 @@ def error_against_cost(printed: Sequence[dict[str, Any]], ours: Sequence[dict[st
             mine = name.startswith(("ASAP", "ours"))
             ax.annotate(
                 name, (x, y), xytext=(x * np.exp(0.09 * reach), height), fontsize=8, fontweight="bold" if mine else None, va="center",
-                arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "0.5"} if height > y else None,
+                arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "0.5", "relpos": (0, 0.5)} if height > y else None,
             )  # fmt: skip
         ax.set_ylim(top=max(ax.get_ylim()[1], max(height for _, height in placed) + gap))
         ax.set_xlabel("search, GPU-days" if ax is axes[0, 0] else "search, days (of a GPU as printed, of this machine where ours)")
