@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import pandas as pd
 
 from . import tables
 from .cell_judges import TEST_IMAGES
@@ -52,11 +52,11 @@ def measured(arm: str) -> str:
     searched, base = _by_seed(study, "search", arm), _by_seed(study, "search", DECIDED)
     shared = sorted(set(searched) & set(base))
     if shared:
-        ours, theirs = ([_course(runs[seed]) for seed in shared] for runs in (searched, base))
-        undecided, accuracy, epochs = (tuple(float(np.mean([c[i] for c in courses])) for courses in (ours, theirs)) for i in range(3))
+        ours, theirs = (pd.DataFrame([_course(runs[seed]) for seed in shared]).mean() for runs in (searched, base))
         parts.append(
-            f"undecided edges {undecided[0]:.0f} instead of {undecided[1]:.0f}, validation accuracy {accuracy[0]:.1f} instead of {accuracy[1]:.1f} %, "
-            f"first pruning in epoch {epochs[0]:.0f} instead of {epochs[1]:.0f} (n = {len(shared)})"
+            f"undecided edges {ours['undecided']:.0f} instead of {theirs['undecided']:.0f}, "
+            f"validation accuracy {ours['accuracy']:.1f} instead of {theirs['accuracy']:.1f} %, "
+            f"first pruning in epoch {ours['first']:.0f} instead of {theirs['first']:.0f} (n = {len(shared)})"
         )
     if common := _common_edges(study, arm):
         parts.append(common)
@@ -66,12 +66,15 @@ def measured(arm: str) -> str:
     return "; ".join(parts) or f"not recorded yet (`asap study {STUDY} --commands`)"
 
 
-def _course(run: Run) -> tuple[int, float, int]:
-    """Undecided edges at the end, validation accuracy in per cent, the first epoch that pruned."""
+def _course(run: Run) -> dict[str, float]:
+    """undecided: edges at the end; accuracy: of validation, in per cent; first: the first epoch that pruned."""
     epochs = run.epochs()
     pruned = epochs.loc[tables.falls(epochs)["pruned"].reindex(epochs.index, fill_value=False), "epoch"]
-    first = int(pruned.iloc[0]) if len(pruned) else len(epochs) + 1
-    return sum(run.outcome["undecided_edges"].values()), 100 * run.outcome["validation_accuracy"], first
+    return {
+        "undecided": sum(run.outcome["undecided_edges"].values()),
+        "accuracy": 100 * run.outcome["validation_accuracy"],
+        "first": int(pruned.iloc[0]) if len(pruned) else len(epochs) + 1,
+    }
 
 
 def _common_edges(study: Study, arm: str) -> str:
@@ -90,7 +93,7 @@ def _common_edges(study: Study, arm: str) -> str:
 
 
 def sensitivity() -> None:
-    """The study as a whole: what is recorded, and every arm's error against what is decided."""
+    """The study as a whole: what is recorded, every run, and every arm's error against what is decided."""
     study = load(STUDY)
     left = study.seconds(runs_root())
     say(
@@ -98,6 +101,26 @@ def sensitivity() -> None:
         f"`asap study {STUDY} --commands` prints what makes the others."
     )
     errors = {label: _errors(study, label) for label in study.labels}
+    searched = {label: _by_seed(study, "search", label) for label in study.labels}
+    rows = [
+        [label, str(seed), *_row(searched[label].get(seed), errors[label].get(seed))]
+        for label in study.labels
+        for seed in sorted({*searched[label], *errors[label]})
+    ]
+    if rows:
+        say(
+            "**Every arm, seed by seed.** The runs of a seed share their initial weights and the order of their images; with the first difference, a "
+            "rounding even, their courses part. What the seeds of one choice differ by is therefore what another choice must exceed."
+        )
+        headers = ["choice", "seed", "undecided edges", "validation accuracy, %", "first pruning, epoch", "error of the cell, %"]
+        say(tables.markdown(headers, rows))
     tests = {label: pair(values, errors[DECIDED], TEST_IMAGES) for label, values in errors.items() if label != DECIDED}
     against("**The other choice's cell against the decided one's, paired by seed**: difference of their errors", tests, "choice")
     records((label, run) for label in study.labels for kind in ("search", "evaluation") for run in _by_seed(study, kind, label).values())
+
+
+def _row(search: Run | None, error: float | None) -> list[str]:
+    """A row of the table of arms; an edge rule's arm has no search of its own."""
+    course = _course(search) if search else {}
+    shown = [f"{course[name]:.{digits}f}" if course else "–" for name, digits in (("undecided", 0), ("accuracy", 1), ("first", 0))]
+    return [*shown, "–" if error is None else f"{error:.2f}"]

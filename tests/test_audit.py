@@ -38,14 +38,18 @@ def test_an_effect_is_said_when_it_is_recorded(monkeypatch, tmp_path):
     audit_pages.sensitivity()
     assert "error of the cell +0.50 points" in shown[0] and sum("not recorded yet" in text for text in shown) == 4
     assert any("| T₀ = 1.6 | 2 | +0.50 |" in text for text in shown)
+    assert any("| T₀ = 1.6 | 1 | – | – | – | 18.60 |" in text for text in shown)
 
 
 def test_a_search_s_effect_is_read_from_its_course(monkeypatch, quick_search):
     from asap.records import Run
 
     run = Run.open(quick_search(alpha_rate_factor=200, epochs=5))
-    undecided, accuracy, first = audit_pages._course(run)
+    course = audit_pages._course(run)
     epochs = run.epochs()
     left = epochs["operations_normal"] + epochs["operations_reduce"]
-    assert first == next(int(e) for e, fewer in zip(epochs["epoch"], left.diff() < 0, strict=True) if fewer)
-    assert undecided == sum(run.outcome["undecided_edges"].values()) and accuracy == 100 * run.outcome["validation_accuracy"]
+    first = next(int(e) for e, fewer in zip(epochs["epoch"], left.diff() < 0, strict=True) if fewer)
+    assert course["first"] == first
+    assert course["undecided"] == sum(run.outcome["undecided_edges"].values())
+    assert course["accuracy"] == 100 * run.outcome["validation_accuracy"]
+    assert audit_pages._row(run, None) == [f"{course['undecided']:.0f}", f"{course['accuracy']:.1f}", str(first), "–"]
