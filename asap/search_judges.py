@@ -10,7 +10,7 @@ import pandas as pd
 
 from .records import Run
 from .tables import by_recipe, cut, falls, paper, with_cut
-from .verdicts import DIFFERENTIABLE, FAILS, HOLDS, PRUNING, Verdict, arm, counted, like_for_like, listed, missing
+from .verdicts import DIFFERENTIABLE, FAILS, HOLDS, PRUNING, Verdict, arm, counted, like_for_like, listed, missing, other_readings
 
 
 def searches(root: Path) -> list[Run]:
@@ -34,12 +34,20 @@ def of_searches(judge: Callable[[list[Run]], tuple[str, str]]) -> Callable[[Path
     return judged
 
 
-def ends_in_one_network(runs: list[Run]) -> tuple[str, str]:
-    undecided = [sum(run.outcome["undecided_edges"].values()) for run in runs]
-    ended = sum(u == 0 for u in undecided)
+def ends_in_one_network(root: Path) -> Verdict:
+    runs = searches(root)
+    if not runs:
+        return missing("a finished ASAP search on CIFAR-10")
+    scale = runs[0].parameters["scale"]
+    others = other_readings(root, scale)
+    ours, theirs = ([sum(run.outcome["undecided_edges"].values()) for run in group] for group in (runs, others))
+    every = ours + theirs
     edges = 2 * int(runs[0].architecture()["edge"].nunique())
-    return f"{ended} of {len(runs)} searches end so; undecided edges of {edges}: {', '.join(map(str, undecided))}", counted(
-        ended, len(runs)
+    said = f"; with what else the paper's words allow: {', '.join(map(str, theirs))}" if theirs else ""
+    return Verdict(
+        f"{every.count(0)} of {len(every)} searches end so; undecided edges of {edges}: {', '.join(map(str, ours))}{said}",
+        f"{scale}, n = {len(every)}",
+        counted(every.count(0), len(every)),
     )
 
 

@@ -58,3 +58,8 @@ LIKE_FOR_LIKE = "Pruning once an epoch"
 def like_for_like(root: Path) -> list[Run]:
     """The finished ASAP searches whose accuracy after a pruning is measured at the moment that the other pruning methods' is."""
     return studies.load("sensitivity").runs(root, "search", LIKE_FOR_LIKE)
+
+
+def other_readings(root: Path, scale: str) -> list[Run]:
+    """The finished ASAP searches by the paper's other readings, at this scale: all of the study `sensitivity` but those as decided."""
+    return studies.load("sensitivity").runs(root, "search", study="sensitivity", scale=scale)

@@ -14,7 +14,7 @@ from asap import claims, comparison_pages, figure1_pages, figures, pages, search
 from asap.config import checkout
 from asap.evaluate import evaluate
 from asap.methods.enas import Controller
-from asap.records import Recorder
+from asap.records import Recorder, Run
 from asap.search import search
 from asap.space import cell_by_name
 from asap.studies import load, plan
@@ -169,6 +169,22 @@ def test_claims_of_the_figures_follow_the_study_s_runs(monkeypatch, tmp_path):
     points = 100 * (run.outcome["validation_accuracy"] - run.outcome["cut"]["genotype"]["recalibrated"])
     assert f"{points:.0f} points" in drop.ours and drop.verdict == (verdicts.HOLDS if points > 5 else verdicts.FAILS)
     assert low.verdict != verdicts.OPEN and entropy.verdict == verdicts.HOLDS and perturbations.verdict == verdicts.OPEN
+
+
+def test_whether_a_search_converges_is_asked_of_every_reading(tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "architecture", lambda run: pd.DataFrame({"edge": range(14)}))
+    undecided = {"As decided": 19, "T₀ = 1.6": 18, "θ = 0.4 / operations left": 0}
+    for label, edges in undecided.items():
+        for planned in load("sensitivity").planned:
+            if planned.kind == "search" and planned.label == label and planned.parameters.seed == 0:
+                data = {"variant": "posed", "fingerprint": "0"}
+                recorder = Recorder(tmp_path / planned.name, "search", planned.parameters.identity(), data=data, machine=MACHINE)
+                recorder.finish({"undecided_edges": {"normal": edges, "reduce": 0}})
+                recorder.close()
+        verdict = search_judges.ends_in_one_network(tmp_path)
+        assert verdict.verdict == (verdicts.DIRECTION if edges == 0 else verdicts.FAILS)
+    assert verdict.ours == "1 of 3 searches end so; undecided edges of 28: 19; with what else the paper's words allow: 18, 0"
+    assert verdict.scale == "cpu, n = 3"
 
 
 def test_figure_1_has_a_point_a_method_and_one_for_all_random_cells(tmp_path, monkeypatch):
