@@ -100,8 +100,8 @@ def sensitivity() -> None:
         f"{len(study.planned) - len(left)} of the {len(study.planned)} runs of the study `{STUDY}` are recorded; "
         f"`asap study {STUDY} --commands` prints what makes the others."
     )
-    errors = {label: _errors(study, label) for label in study.labels}
-    searched = {label: _by_seed(study, "search", label) for label in study.labels}
+    searched, evaluated = ({label: _by_seed(study, kind, label) for label in study.labels} for kind in ("search", "evaluation"))
+    errors = {label: tables.errors_by_seed(list(runs.values())) for label, runs in evaluated.items()}
     rows = [
         [label, str(seed), *_row(searched[label].get(seed), errors[label].get(seed))]
         for label in study.labels
@@ -116,7 +116,7 @@ def sensitivity() -> None:
         say(tables.markdown(headers, rows))
     tests = {label: pair(values, errors[DECIDED], TEST_IMAGES) for label, values in errors.items() if label != DECIDED}
     against("**The other choice's cell against the decided one's, paired by seed**: difference of their errors", tests, "choice")
-    records((label, run) for label in study.labels for kind in ("search", "evaluation") for run in _by_seed(study, kind, label).values())
+    records((label, run) for label in study.labels for group in (searched, evaluated) for run in group[label].values())
 
 
 def _row(search: Run | None, error: float | None) -> list[str]:

@@ -34,7 +34,7 @@ PAIRED = "paired by seed, t test, Holm's correction over the claims so tested"
 CLAIMS: dict[str, tuple[Claim, ...]] = {
     "The search": (
         Claim("The search converges to a single network without a hard cut.", "abstract, 3.1", "one operation a mixed operation",
-              "results/figure2", SEARCHES + "no edge is undecided at the end; also by the paper's other readings (study sensitivity)", on_search.ends_in_one_network),
+              "results/figure2", SEARCHES + "no edge is undecided at the end; also by the paper's other readings (study sensitivity)", on_search.of_searches(on_search.ends_in_one_network, on_search.every_reading)),
         Claim("T₀ = 1.3 and β = 0.95 give five grace epochs.", "4.1, Figure 3", "5 epochs", "results/figure3",
               SEARCHES + "epochs without an α step", on_search.of_searches(on_search.grace)),
         Claim("The temperature ends near 0.1.", "4.1", "T ≈ 0.1", "results/figure2", "T₀·β⁵⁰", on_search.of_searches(on_search.final_temperature)),

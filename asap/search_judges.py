@@ -23,9 +23,15 @@ def searches(root: Path) -> list[Run]:
     return []
 
 
-def of_searches(judge: Callable[[list[Run]], tuple[str, str]]) -> Callable[[Path], Verdict]:
+def every_reading(root: Path) -> list[Run]:
+    """These searches, and those of the same scale by the paper's other readings."""
+    runs = searches(root)
+    return runs + other_readings(root, runs[0].parameters["scale"]) if runs else []
+
+
+def of_searches(judge: Callable[[list[Run]], tuple[str, str]], which: Callable[[Path], list[Run]] = searches) -> Callable[[Path], Verdict]:
     def judged(root: Path) -> Verdict:
-        runs = searches(root)
+        runs = which(root)
         if not runs:
             return missing("a finished ASAP search on CIFAR-10")
         ours, verdict = judge(runs)
@@ -34,21 +40,13 @@ def of_searches(judge: Callable[[list[Run]], tuple[str, str]]) -> Callable[[Path
     return judged
 
 
-def ends_in_one_network(root: Path) -> Verdict:
-    runs = searches(root)
-    if not runs:
-        return missing("a finished ASAP search on CIFAR-10")
-    scale = runs[0].parameters["scale"]
-    others = other_readings(root, scale)
-    ours, theirs = ([sum(run.outcome["undecided_edges"].values()) for run in group] for group in (runs, others))
-    every = ours + theirs
-    edges = 2 * int(runs[0].architecture()["edge"].nunique())
-    said = f"; with what else the paper's words allow: {', '.join(map(str, theirs))}" if theirs else ""
-    return Verdict(
-        f"{every.count(0)} of {len(every)} searches end so; undecided edges of {edges}: {', '.join(map(str, ours))}{said}",
-        f"{scale}, n = {len(every)}",
-        counted(every.count(0), len(every)),
-    )
+def ends_in_one_network(runs: list[Run]) -> tuple[str, str]:
+    undecided = [(run.parameters["study"], sum(run.outcome["undecided_edges"].values())) for run in runs]
+    ours, theirs = ([str(edges) for study, edges in undecided if (study == "main") == mine] for mine in (True, False))
+    ended = sum(edges == 0 for _, edges in undecided)
+    total = 2 * int(runs[0].architecture()["edge"].nunique())
+    said = f"; with what else the paper's words allow: {', '.join(theirs)}" if theirs else ""
+    return f"{ended} of {len(runs)} searches end so; undecided edges of {total}: {', '.join(ours)}{said}", counted(ended, len(runs))
 
 
 def grace(runs: list[Run]) -> tuple[str, str]:

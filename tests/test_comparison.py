@@ -181,7 +181,7 @@ def test_whether_a_search_converges_is_asked_of_every_reading(tmp_path, monkeypa
                 recorder = Recorder(tmp_path / planned.name, "search", planned.parameters.identity(), data=data, machine=MACHINE)
                 recorder.finish({"undecided_edges": {"normal": edges, "reduce": 0}})
                 recorder.close()
-        verdict = search_judges.ends_in_one_network(tmp_path)
+        verdict = search_judges.of_searches(search_judges.ends_in_one_network, search_judges.every_reading)(tmp_path)
         assert verdict.verdict == (verdicts.DIRECTION if edges == 0 else verdicts.FAILS)
     assert verdict.ours == "1 of 3 searches end so; undecided edges of 28: 19; with what else the paper's words allow: 18, 0"
     assert verdict.scale == "cpu, n = 3"
