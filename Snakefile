@@ -2,7 +2,7 @@
 #
 #   snakemake                                   all studies, on all cores (profiles/default)
 #   snakemake --config studies=methods          one study, or several: studies=methods,transfer
-#   snakemake --dry-run                         what is left, and about how long it takes
+#   snakemake --dry-run --quiet                 how much is left, and about how long it takes; without --quiet, run by run
 #   snakemake --executor slurm --jobs 8         on a cluster, a job a run
 #
 # A run goes through its papermill notebook, which stays under _build/sweeps/, with the error where it failed; the others
