@@ -58,7 +58,7 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         Claim("DARTS' accuracy drops when its hard cut comes: the relaxation bias.", "3.1, 4.5, Figure 6", "“significantly”", "results/figure6",
               METHODS + "both orders: derived cell with the supernet's weights, more than 5 points below the mixture", on_search.relaxation_bias),
         Claim("Pruning during the search has no relaxation bias.", "4.5", "in words", "results/figure6",
-              METHODS + "searches by ASAP (study sensitivity too) and by Eq. 13: less than a point lost to one operation an edge, and to the derived cell", on_search.no_bias),
+              METHODS + "searches by ASAP (by the other readings too, study sensitivity) and by Eq. 13: less than a point lost to one operation an edge, and to the derived cell", on_search.no_bias),
         Claim("ENAS' accuracy along the search is lower.", "4.5, Figure 6", "in a figure", "results/figure6",
               METHODS + "at the end, below every ASAP and DARTS search", on_search.enas_low),
         Claim("ASAP's prunings disturb the accuracy less than accumulated-gradient pruning's.", "4.5, Figure 6", "in a figure", "results/figure6",

@@ -171,20 +171,40 @@ def test_claims_of_the_figures_follow_the_study_s_runs(monkeypatch, tmp_path):
     assert low.verdict != verdicts.OPEN and entropy.verdict == verdicts.HOLDS and perturbations.verdict == verdicts.OPEN
 
 
+def pose_search(root, planned, outcome):
+    """The record of a finished search of the study, with this outcome."""
+    data = {"variant": "posed", "fingerprint": "0"}
+    recorder = Recorder(root / planned.name, "search", planned.parameters.identity(), data=data, machine=MACHINE)
+    recorder.finish(outcome)
+    recorder.close()
+
+
 def test_whether_a_search_converges_is_asked_of_every_reading(tmp_path, monkeypatch):
     monkeypatch.setattr(Run, "architecture", lambda run: pd.DataFrame({"edge": range(14)}))
     undecided = {"As decided": 19, "T₀ = 1.6": 18, "θ = 0.4 / operations left": 0}
     for label, edges in undecided.items():
         for planned in load("sensitivity").planned:
             if planned.kind == "search" and planned.label == label and planned.parameters.seed == 0:
-                data = {"variant": "posed", "fingerprint": "0"}
-                recorder = Recorder(tmp_path / planned.name, "search", planned.parameters.identity(), data=data, machine=MACHINE)
-                recorder.finish({"undecided_edges": {"normal": edges, "reduce": 0}})
-                recorder.close()
+                pose_search(tmp_path, planned, {"undecided_edges": {"normal": edges, "reduce": 0}})
         verdict = search_judges.of_searches(search_judges.ends_in_one_network, search_judges.every_reading)(tmp_path)
         assert verdict.verdict == (verdicts.DIRECTION if edges == 0 else verdicts.FAILS)
     assert verdict.ours == "1 of 3 searches end so; undecided edges of 28: 19; with what else the paper's words allow: 18, 0"
     assert verdict.scale == "cpu, n = 3"
+
+
+def test_the_bias_of_pruning_counts_asap_s_other_readings_and_says_whose_searches_end_undecided(tmp_path):
+    # validation accuracy, then with one operation an edge, then of the derived cell
+    ends = {("sensitivity", "T₀ = 1.6"): (False, 60, 50, 20), ("methods", "Magnitude, p = 3"): (True, 13, 34, 33.5)}
+    for (study, label), (decided, accuracy, operations, genotype) in ends.items():
+        planned = next(p for p in load(study).planned if p.kind == "search" and p.label == label and p.parameters.seed == 0)
+        found = {"operations": {"recalibrated": operations / 100}, "genotype": {"recalibrated": genotype / 100}}
+        pose_search(tmp_path, planned, {"decided": decided, "validation_accuracy": accuracy / 100, "cut": found})
+    bias = search_judges.no_bias(tmp_path)
+    assert bias.verdict == verdicts.DIRECTION and bias.scale == "cpu, n = 2"
+    assert bias.ours == (
+        "searches undecided at the end: 1 of 1 by ASAP, 0 of 1 by Eq. 13; those lose 10.0 points down to one operation an edge; "
+        "down to the 8 edges of the derived cell all lose 15.2 more on average"
+    )
 
 
 def test_figure_1_has_a_point_a_method_and_one_for_all_random_cells(tmp_path, monkeypatch):
