@@ -65,7 +65,7 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
               METHODS + "largest fall in an epoch that prunes; ASAP also where it prunes at an epoch's end, as they do (study sensitivity)", on_search.smaller_perturbations),
         Claim("ASAP's prunings are more frequent.", "4.5, Figure 6", "in a figure", "results/figure6", METHODS + "epochs that prune", on_search.frequent),
         Claim("ASAP has the highest accuracy at the end of the search.", "4.5, Figure 6", "in a figure", "results/figure6",
-              METHODS + "mean validation accuracy with one operation an edge, the supernet's weights, BatchNorm averaged anew, against each method of the figure", on_search.highest_at_the_end),
+              METHODS + "mean validation accuracy with one operation an edge, the supernet's weights, BatchNorm averaged anew, against each method of the figure; ASAP also where it prunes at an epoch's end (study sensitivity)", on_search.highest_at_the_end),
     ),
     "The cells, under one recipe": (
         Claim("Both pruning methods' cells are less accurate than ASAP's.", "4.4, Table 3", "2.9 and 2.76 % against 1.99 %", "results/table3",
