@@ -149,15 +149,11 @@ def frequent(root: Path) -> Verdict:
     return Verdict(ours, f"cpu, n = {min(map(len, prunings.values()))}", counted(more, len(theirs)))
 
 
-def _cut(root: Path, label: str) -> list[Run]:
-    """The searches of an arm that hold their cut; of ASAP, those that prune at an epoch's end too."""
-    return with_cut(arm(root, label) + (like_for_like(root) if label == "ASAP" else []))
-
-
 def highest_at_the_end(root: Path) -> Verdict:
     ends = {}
     for label in ("ENAS", *DIFFERENTIABLE):
-        values = [cut(run, "operations") for run in _cut(root, label)]
+        runs = arm(root, label) + (like_for_like(root) if label == "ASAP" else [])
+        values = [cut(run, "operations") for run in with_cut(runs)]
         if values:
             ends[label] = values
     if "ASAP" not in ends or len(ends) < 3:
