@@ -22,7 +22,7 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
 
 SCALES: dict[str, dict[str, dict[str, Any]]] = {
     "search": {
-        # Seconds, on scikit-learn's digits: every step of a search, to its own end. An epoch has few α steps, so α is
+        # About a minute, on scikit-learn's digits: every step of a search, to its own end. An epoch has few α steps, so α is
         # fast and the temperature falls fast.
         "tiny": {
             "dataset": "digits",
