@@ -32,7 +32,7 @@ live: .venv/installed
 test: .venv/installed lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 	ASAP_RUNS=$$(mktemp -d) $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=900 book/experiments
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=900 book/results
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 book/results
 
 # the built book in headless Chromium (Debian: apt-get install chromium); after `make book`
 browser: .venv/installed
