@@ -54,6 +54,7 @@ lint: .venv/installed
 	$(BIN)/ruff check asap tests
 	$(BIN)/ruff format --check asap tests
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 clean:
 	rm -rf _build .venv runs/live runs/scratch

@@ -11,8 +11,8 @@
 import json
 import sys
 
-from asap.config import runs_root
-from asap.studies import load, names
+from asap.records.parameters import runs_root
+from asap.records.study import load, names
 
 STUDIES = str(config.get("studies", ",".join(names()))).split(",")
 DONE = "_build/sweeps/{study}/{run}.done"

@@ -1,4 +1,4 @@
-"""The command line: `asap search|evaluate|theory|cells|runs|study`, with the parameters of config.py by name.
+"""The command line: `asap search|evaluate|theory|cells|runs|study`, with the parameters of records/parameters.py by name.
 
 Progress goes to standard error; the last line on standard output is the run's folder. Exit status: 2 and one line on
 standard error for bad input, 1 for a run that failed, 130 when interrupted.
@@ -12,8 +12,8 @@ import json
 import sys
 from typing import Any, NoReturn
 
-from .config import EvaluationParameters, SearchParameters, make, runs_root
 from .errors import UserError
+from .records.parameters import EvaluationParameters, SearchParameters, make, runs_root
 
 
 class _Parser(argparse.ArgumentParser):
@@ -67,7 +67,7 @@ def _command(argv: list[str]) -> int:
     if rest:
         name = rest[0].lstrip("-").split("=")[0].replace("-", "_")
         if command == "theory" and rest[0].startswith("--"):
-            from .simulation import make_setting
+            from .theory.simulate import make_setting
 
             make_setting({name: ""})
         if command in kinds and rest[0].startswith("--"):
@@ -78,8 +78,8 @@ def _command(argv: list[str]) -> int:
 
 
 def _theory_options(theory: argparse.ArgumentParser) -> None:
-    from .simulation import Setting
-    from .theory_study import TABLES
+    from .theory.simulate import Setting
+    from .theory.tables import TABLES
 
     for field in dataclasses.fields(Setting):
         theory.add_argument(f"--{field.name}", metavar=str(field.type), default=argparse.SUPPRESS)
@@ -94,21 +94,21 @@ def _theory_options(theory: argparse.ArgumentParser) -> None:
 
 def _search(given: dict[str, Any]) -> int:
     parameters = make(SearchParameters, given)
-    from .search import search
+    from .search.loop import search
 
     return _run(search, parameters)
 
 
 def _evaluate(given: dict[str, Any]) -> int:
     parameters = make(EvaluationParameters, given)
-    from .evaluate import evaluate
+    from .train.evaluate import evaluate
 
     return _run(evaluate, parameters)
 
 
 def _run(call: Any, parameters: Any) -> int:
-    from .distributed import rank
-    from .runs import OutOfTime, RunFailed
+    from .train.distributed import rank
+    from .train.session import OutOfTime, RunFailed
 
     try:
         folder = call(parameters)
@@ -124,9 +124,9 @@ def _run(call: Any, parameters: Any) -> int:
 
 
 def _theory(given: dict[str, Any]) -> int:
-    from .simulation import make_setting, simulate
-    from .theory import exact_escape, exact_pair
-    from .theory_study import TABLES, compute, record
+    from .theory.bounds import exact_escape, exact_pair
+    from .theory.simulate import make_setting, simulate
+    from .theory.tables import TABLES, compute, record
 
     name, row, as_json, exact, root = (given.pop(key) for key in ("record", "row", "json", "exact", "runs_root"))
     if row:
@@ -153,10 +153,10 @@ def _theory(given: dict[str, Any]) -> int:
 
 
 def _cells(given: dict[str, Any]) -> int:
-    from .network import Size
-    from .records import write_atomically
-    from .space import Genotype, published_cells
-    from .tables import recorded_cells
+    from .networks.derived import Size
+    from .paper.space import Genotype, published_cells
+    from .records.run import write_atomically
+    from .report.tables import recorded_cells
 
     if given["channels"] < 1:
         raise UserError("channels must be at least 1")
@@ -198,7 +198,7 @@ def _cells(given: dict[str, Any]) -> int:
 
 
 def _runs(given: dict[str, Any]) -> int:
-    from .records import RecordError, Run, run_folders
+    from .records.run import RecordError, Run, run_folders
 
     root = runs_root(given["runs_root"])
     for folder in run_folders(root):
@@ -214,8 +214,8 @@ def _runs(given: dict[str, Any]) -> int:
 
 
 def _study(given: dict[str, Any]) -> int:
-    from .records import RecordError
-    from .studies import load, names
+    from .records.run import RecordError
+    from .records.study import load, names
 
     root = runs_root(given["runs_root"])
     for name in [given["name"]] if given["name"] else names():

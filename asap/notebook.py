@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from .config import Common, ParameterError, make
-from .simulation import Setting, make_setting
-from .studies import Study, plan
+from .records.parameters import Common, ParameterError, make
+from .records.study import Study, plan
+from .theory.simulate import Setting, make_setting
 
 P = TypeVar("P", bound=Common)
 

@@ -7,9 +7,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import pytest
 import torch
 
-from asap.config import EvaluationParameters, SearchParameters, make
-from asap.evaluate import evaluate
-from asap.search import search
+from asap.records.parameters import EvaluationParameters, SearchParameters, make
+from asap.search.loop import search
+from asap.train.evaluate import evaluate
 
 #: A search of seconds: everything of `tiny`, with fewer images and a hotter pace.
 QUICK_SEARCH = {"scale": "tiny", "images": 128, "epochs": 5, "batch": 16, "temperature_decay": 0.6}

@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 
-from asap import animation
-from asap.records import Run
+from asap.records.run import Run
+from asap.report import animation
 
 
 def test_the_element_holds_every_arrow_and_epoch(quick_search):

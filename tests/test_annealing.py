@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from asap.annealing import SCHEDULES, cosine, normalised_entropy, one_cycle, power_cosine, temperature, threshold
+from asap.paper.equations import SCHEDULES, cosine, normalised_entropy, one_cycle, power_cosine, temperature, threshold
 
 
 def test_the_stated_facts_hold_for_1_3_and_not_for_1_6():

@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 from posed import pose
 
-from asap import audit_pages
-from asap.config import EvaluationParameters, SearchParameters
-from asap.contradictions import CONTRADICTIONS, one_by_one_saving
-from asap.network import Size
-from asap.space import published_cell
-from asap.studies import load
+from asap.networks.derived import Size
+from asap.paper.space import published_cell
+from asap.records.parameters import EvaluationParameters, SearchParameters
+from asap.records.study import load
+from asap.report import audit_pages
+from asap.report.contradictions import CONTRADICTIONS, one_by_one_saving
 
 
 def test_parameters_and_arms_exist():
@@ -33,7 +33,7 @@ def test_an_effect_is_said_when_it_is_recorded(monkeypatch, tmp_path):
             pose(tmp_path, planned, 18.0 + (planned.label == "T₀ = 1.6") * (0.4 + 0.2 * planned.parameters.seed))
     assert audit_pages.measured("T₀ = 1.6") == "error of the cell +0.50 points, 95 % interval [-0.77, +1.77]"
     shown = []
-    monkeypatch.setattr("asap.pages.display", lambda thing: shown.append(thing.data))
+    monkeypatch.setattr("asap.report.pages.display", lambda thing: shown.append(thing.data))
     audit_pages.contradictions()
     audit_pages.sensitivity()
     assert "error of the cell +0.50 points" in shown[0] and sum("not recorded yet" in text for text in shown) == 4
@@ -42,7 +42,7 @@ def test_an_effect_is_said_when_it_is_recorded(monkeypatch, tmp_path):
 
 
 def test_a_search_s_effect_is_read_from_its_course(monkeypatch, quick_search):
-    from asap.records import Run
+    from asap.records.run import Run
 
     run = Run.open(quick_search(alpha_rate_factor=200, epochs=5))
     course = audit_pages._course(run)

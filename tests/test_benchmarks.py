@@ -53,8 +53,8 @@ import sys
 for name in ("scipy", "sklearn", "matplotlib", "seaborn", "yaml", "tqdm", "IPython", "safetensors"):
     sys.modules[name] = None
 sys.path.insert(0, "tests/benchmarks")
-import gpu_study, asap.cli, asap.evaluate
-from asap.config import SearchParameters, make
+import gpu_study, asap.cli, asap.train.evaluate
+from asap.records.parameters import SearchParameters, make
 gpu_study.steps(gpu_study.running_search(__import__("torch").device("cpu"), 64, channels=2, layers=3, batch=8), 2)
 """
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=True, capture_output=True, text=True)

@@ -49,7 +49,7 @@ def test_notebooks_have_no_magics_and_no_stored_outputs(path):
 def test_an_experiment_s_parameters_cell_names_every_parameter(path):
     import dataclasses
 
-    from asap.config import EvaluationParameters, SearchParameters
+    from asap.records.parameters import EvaluationParameters, SearchParameters
 
     kind = SearchParameters if path.stem == "search" else EvaluationParameters
     cells = [c for c in json.loads(path.read_text())["cells"] if "parameters" in c["metadata"].get("tags", [])]
@@ -72,7 +72,7 @@ class NoTorch:
         if name.split(".")[0] in ("torch", "torchvision"):
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, NoTorch())
-from asap import audit_pages, comparison_pages, cost_pages, figure1_pages, pages, theory_pages, transfer_pages
+from asap.report import audit_pages, comparison_pages, cost_pages, figure1_pages, pages, theory_pages, transfer_pages
 for module, calls in (
     (pages, {pages!r}), (theory_pages, {theory!r}), (comparison_pages, {comparison!r}),
     (transfer_pages, {transfer!r}), (figure1_pages, {figure1!r}), (cost_pages, {costs!r}), (audit_pages, {audit!r}),
@@ -93,12 +93,12 @@ def test_pages_need_no_torch(tmp_path, records):
 
 
 def shown(monkeypatch, call, root, module="pages"):
-    from asap import pages
+    from asap.report import pages
 
     texts = []
     monkeypatch.setenv("ASAP_RUNS", str(root))
     monkeypatch.setattr(pages, "display", lambda thing: texts.append(getattr(thing, "data", "a figure")))
-    eval("module." + call, {"module": importlib.import_module(f"asap.{module}")})
+    eval("module." + call, {"module": importlib.import_module(f"asap.report.{module}")})
     return "\n".join(texts)
 
 
@@ -115,10 +115,10 @@ def test_verdicts_come_from_the_records(monkeypatch, tmp_path, quick_search):
     """Two searches posing as the front page's: the verdict changes with the record, and a damaged one is named."""
     import shutil
 
-    from asap.claims import CLAIMS
-    from asap.config import SearchParameters, make
-    from asap.records import _own_digest
-    from asap.verdicts import DIRECTION, FAILS, HOLDS
+    from asap.records.parameters import SearchParameters, make
+    from asap.records.run import _own_digest
+    from asap.report.claims import CLAIMS
+    from asap.report.verdicts import DIRECTION, FAILS, HOLDS
 
     claim = CLAIMS["The search"][0]
     for name, given in (("ends", {"alpha_rate_factor": 600, "epochs": 9}), ("hangs", {"epochs": 2})):

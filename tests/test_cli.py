@@ -3,8 +3,8 @@ import json
 import pytest
 
 from asap import cli
-from asap.config import EvaluationParameters, ParameterError, SearchParameters, make, run_name
 from asap.notebook import collect
+from asap.records.parameters import EvaluationParameters, ParameterError, SearchParameters, make, run_name
 
 
 def fails(capsys, *words):

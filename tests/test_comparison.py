@@ -10,14 +10,15 @@ import pandas as pd
 import pytest
 from posed import MACHINE, pose
 
-from asap import claims, comparison_pages, figure1_pages, figures, pages, search_judges, tables, transfer_pages, verdicts
-from asap.config import checkout
-from asap.evaluate import evaluate
-from asap.methods.enas import Controller
-from asap.records import Recorder, Run
-from asap.search import search
-from asap.space import cell_by_name
-from asap.studies import load, plan
+from asap.paper.space import cell_by_name
+from asap.records.parameters import checkout
+from asap.records.run import Recorder, Run
+from asap.records.study import load, plan
+from asap.report import claims, comparison_pages, figure1_pages, figures, pages, tables, transfer_pages, verdicts
+from asap.report import claims_search as search_judges
+from asap.search.enas import Controller
+from asap.search.loop import search
+from asap.train.evaluate import evaluate
 
 
 def test_the_pages_arms_are_those_of_the_study():

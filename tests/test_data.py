@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from asap import augment, datasets
-from asap.data import Batches, DataError, Split
+from asap.train import augment, datasets
+from asap.train.batches import Batches, DataError, Split
 
 
 def folder(root, count=4, size=32, extension="jpg", **options):

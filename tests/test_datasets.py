@@ -10,12 +10,12 @@ import torch.nn.functional as F
 import torchvision.datasets as tv
 from PIL import Image
 
-from asap import augment, datasets
 from asap.cli import main
-from asap.config import DATASETS, EvaluationParameters, make
-from asap.data import Batches, DataError, Split
-from asap.network import DerivedNetwork
-from asap.space import published_cells
+from asap.networks.derived import DerivedNetwork
+from asap.paper.space import published_cells
+from asap.records.parameters import DATASETS, EvaluationParameters, make
+from asap.train import augment, datasets
+from asap.train.batches import Batches, DataError, Split
 
 RNG = np.random.default_rng(0)
 

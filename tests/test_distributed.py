@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
-from asap import distributed
 from asap.cli import main
-from asap.config import runs_root
-from asap.records import Run
+from asap.records.parameters import runs_root
+from asap.records.run import Run
+from asap.train import distributed
 
 QUICK = [
     "--scale",

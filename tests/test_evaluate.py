@@ -3,11 +3,11 @@ import json
 import pandas as pd
 import pytest
 
-from asap.config import EvaluationParameters, ParameterError, make
-from asap.evaluate import _Evaluation
-from asap.network import Size
-from asap.records import TIME_COLUMNS, RecordError, Run
-from asap.space import published_cell
+from asap.networks.derived import Size
+from asap.paper.space import published_cell
+from asap.records.parameters import EvaluationParameters, ParameterError, make
+from asap.records.run import TIME_COLUMNS, RecordError, Run
+from asap.train.evaluate import _Evaluation
 
 
 def test_the_record_of_an_evaluation(quick_evaluation):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asap import audit_pages, claims, comparison_pages, cost_pages, figure1_pages, pages, tables, theory_pages, transfer_pages
+from asap.report import audit_pages, claims, comparison_pages, cost_pages, figure1_pages, pages, tables, theory_pages, transfer_pages
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 import torch
 
-import asap.search
-from asap.graphs import Graphed, graphed
-from asap.records import TIME_COLUMNS, Run
+import asap.search.loop
+from asap.records.run import TIME_COLUMNS, Run
+from asap.train.graphs import Graphed, graphed
 
 
 class Recorded:

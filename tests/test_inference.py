@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from asap.inference import Paired, bracket, holm, pair, rank_correlation
+from asap.report.inference import Paired, bracket, holm, pair, rank_correlation
 
 
 def test_interval_p_and_text_of_three_pairs():

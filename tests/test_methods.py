@@ -9,18 +9,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from asap.annealing import beta, pruned_share
-from asap.config import SearchParameters, make
-from asap.machine import random_stream
-from asap.methods import METHODS, make_method
-from asap.methods.base import Step, one_cell
-from asap.methods.enas import Controller
-from asap.records import TIME_COLUMNS, Run
-from asap.runs import recalibrate
-from asap.scales import METHOD_DEFAULTS
-from asap.search import _Search
-from asap.space import ASAP_OPERATIONS, CELL_KINDS, edges, random_genotype
-from asap.supernet import Supernet
+from asap.networks.supernet import Supernet
+from asap.paper.equations import beta, pruned_share
+from asap.paper.space import ASAP_OPERATIONS, CELL_KINDS, edges, random_genotype
+from asap.records.parameters import SearchParameters, make
+from asap.records.presets import METHOD_DEFAULTS
+from asap.records.run import TIME_COLUMNS, Run
+from asap.search.enas import Controller
+from asap.search.loop import _Search
+from asap.search.method import Step, one_cell
+from asap.search.methods import METHODS, make_method
+from asap.train.device import random_stream
+from asap.train.session import recalibrate
 
 
 def method_of(name, **given):

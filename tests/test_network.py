@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from asap.network import AuxiliaryHead, DerivedNetwork, Size
-from asap.operations import DilConv, Source, SqueezeExcitation
-from asap.space import published_cell, published_cells
-from asap.tables import sizes
+from asap.networks.derived import AuxiliaryHead, DerivedNetwork, Size
+from asap.networks.operations import DilConv, Source, SqueezeExcitation
+from asap.paper.space import published_cell, published_cells
+from asap.report.tables import sizes
 
 REFERENCE = json.loads((Path(__file__).parent / "reference_sizes.json").read_text())
 ROOT = Path(__file__).parent.parent

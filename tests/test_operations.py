@@ -5,10 +5,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from asap import kernels
-from asap.kernels import depthwise, phases, unphase, weighted_sum
-from asap.operations import FactorizedReduce, ReLUConvBN, Source, drop_path, make_operation, project
-from asap.space import ALL_OPERATIONS
+from asap.networks import kernels
+from asap.networks.kernels import depthwise, phases, unphase, weighted_sum
+from asap.networks.operations import FactorizedReduce, ReLUConvBN, Source, drop_path, make_operation, project
+from asap.paper.space import ALL_OPERATIONS
 
 
 def gradients(y, inputs, seed=1):

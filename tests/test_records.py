@@ -4,7 +4,7 @@ import os
 import pandas as pd
 import pytest
 
-from asap.records import Recorder, RecordError, Run, find_runs, write_atomically
+from asap.records.run import Recorder, RecordError, Run, find_runs, write_atomically
 
 DATA = {"name": "digits", "variant": "digits"}
 

@@ -14,13 +14,13 @@ import pytest
 import torch
 from conftest import QUICK_SEARCH
 
-from asap.checkpoint import CheckpointError, read_tensors, write_tensors
-from asap.config import ParameterError, SearchParameters, make
-from asap.methods.anneal import Anneal
-from asap.records import TIME_COLUMNS, RecordError, Run
-from asap.runs import OutOfTime, RunFailed
-from asap.search import _Search, search
-from asap.space import CELL_KINDS
+from asap.paper.space import CELL_KINDS
+from asap.records.parameters import ParameterError, SearchParameters, make
+from asap.records.run import TIME_COLUMNS, RecordError, Run
+from asap.search.asap import Anneal
+from asap.search.loop import _Search, search
+from asap.train.checkpoint import CheckpointError, read_tensors, write_tensors
+from asap.train.session import OutOfTime, RunFailed
 
 
 def timeless(run):

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from asap.space import (
+from asap.paper.space import (
     ASAP_OPERATIONS,
     CELL_KINDS,
     Edge,

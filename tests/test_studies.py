@@ -6,8 +6,8 @@ import shlex
 import pytest
 
 from asap.cli import main
-from asap.config import EvaluationParameters, SearchParameters
-from asap.studies import StudyError, load, names
+from asap.records.parameters import EvaluationParameters, SearchParameters
+from asap.records.study import StudyError, load, names
 
 
 def write(tmp_path, text):

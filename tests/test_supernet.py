@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from asap.methods.base import frozen
-from asap.space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, edges
-from asap.supernet import Supernet
+from asap.networks.supernet import Supernet
+from asap.paper.space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, edges
+from asap.search.method import frozen
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,8 @@ from scipy.stats import binomtest
 from asap import cli
 from asap.errors import UserError
 from asap.notebook import settings
-from asap.records import Run
-from asap.simulation import Practical, Setting, clopper_pearson, simulate, simulate_practical
-from asap.theory import (
+from asap.records.run import Run
+from asap.theory.bounds import (
     TheoryError,
     bernstein_bound,
     beta,
@@ -27,7 +26,8 @@ from asap.theory import (
     radius,
     rho,
 )
-from asap.theory_study import TABLES, record
+from asap.theory.simulate import Practical, Setting, clopper_pearson, simulate, simulate_practical
+from asap.theory.tables import TABLES, record
 
 
 def brute_force(n, delta, gap, seed, log_nu=None, shrink=1.0, horizon=5000):

@@ -27,13 +27,14 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import plain
 
-from asap import data, machine
-from asap.config import runs_root
-from asap.methods.base import frozen
-from asap.network import DerivedNetwork
-from asap.records import write_atomically
-from asap.space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, published_cell
-from asap.supernet import Supernet
+from asap.networks.derived import DerivedNetwork
+from asap.networks.supernet import Supernet
+from asap.paper.space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, published_cell
+from asap.records.parameters import runs_root
+from asap.records.run import write_atomically
+from asap.search.method import frozen
+from asap.train import batches as data
+from asap.train import device as machine
 
 SHAPES = {"small": (8, 5, 32), "paper": (16, 8, 96)}  # channels, cells, batch
 

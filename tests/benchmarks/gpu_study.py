@@ -23,15 +23,15 @@ sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.par
 import bench
 import torch
 
-from asap import machine
-from asap.config import EvaluationParameters, SearchParameters, data_root, make, runs_root
-from asap.data import ImageData, Split
 from asap.errors import UserError
-from asap.evaluate import _Evaluation
-from asap.records import Follower, write_atomically
-from asap.runs import OutOfTime
-from asap.search import _Search, search
-from asap.space import CELL_KINDS, published_cell
+from asap.paper.space import CELL_KINDS, published_cell
+from asap.records.parameters import EvaluationParameters, SearchParameters, data_root, make, runs_root
+from asap.records.run import Follower, write_atomically
+from asap.search.loop import _Search, search
+from asap.train import device as machine
+from asap.train.batches import ImageData, Split
+from asap.train.evaluate import _Evaluation
+from asap.train.session import OutOfTime
 
 VARIANTS = {
     "float32": {},

@@ -1,0 +1,198 @@
+"""The derived network of a genotype (4.2, 4.3; DARTS' evaluation networks), and its exact size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..paper.space import Genotype
+from .kernels import contiguous_gradient
+from .operations import FactorizedReduce, Identity, ReLUConvBN, Source, SqueezeExcitation, drop_path, make_operation, project, readers
+
+
+class DerivedCell(nn.Module):
+    """One cell of a genotype; BatchNorms are affine and pools have none."""
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        kind: str,
+        before_last: int,
+        last: int,
+        channels: int,
+        reduced: bool,
+        side: int,
+        squeeze_excitation: bool = False,
+    ) -> None:
+        """before_last, last: channels of the inputs. reduced: whether the first has twice the second's side, `side`."""
+        super().__init__()
+        self.kind, self.edges, self.concat = kind, genotype.cell(kind), genotype.concat(kind)
+        self.preprocess = nn.ModuleList(
+            [
+                FactorizedReduce(before_last, channels, affine=True) if reduced else ReLUConvBN(before_last, channels, affine=True),
+                ReLUConvBN(last, channels, affine=True),
+            ]
+        )
+        self.operations = nn.ModuleList(
+            make_operation(
+                edge.operation, channels, self.stride(edge.source), affine=True, pool_norm=False, odd=self.side(edge.source, side) % 2 == 1
+            )
+            for edge in self.edges
+        )
+        self.attention = SqueezeExcitation(len(self.concat) * channels) if squeeze_excitation else None
+
+    def forward(self, s0: Source, s1: Source, drop_probability: float) -> Tensor:
+        """s0, s1: of (B, ·, H, W) → (B, concatenated nodes·C, H, W), or half the sides in a reduction cell."""
+        sources = [Source(self.preprocess[0](s0), self.stride(0)), Source(self.preprocess[1](s1), self.stride(1))]
+        for target in range(2, 1 + max(edge.target for edge in self.edges)):
+            total: Tensor | None = None
+            for edge, operation in zip(self.edges, self.operations, strict=True):
+                if edge.target == target:
+                    x = operation(sources[edge.source])
+                    if drop_probability > 0 and self.training and not isinstance(operation, Identity):
+                        x = drop_path(x, drop_probability)
+                    total = x if total is None else total + x
+            assert total is not None
+            sources.append(Source(contiguous_gradient(total)))
+        output = torch.cat([sources[node].x for node in self.concat], 1)
+        return output if self.attention is None else self.attention(output)
+
+    def side(self, source: int, side: int) -> int:
+        """The side of a source node, `side` being that of the cell's inputs."""
+        return side // 2 if self.kind == "reduce" and source >= 2 else side
+
+    def stride(self, source: int) -> int:
+        return 2 if self.kind == "reduce" and source < 2 else 1
+
+
+class AuxiliaryHead(nn.Module):
+    """DARTS' auxiliary classifier: average pool to 2×2, 1×1 → 128, 2×2 → 768, linear.
+
+    On 8×8 features the pool is DARTS' own, 5×5 with stride 3; on others its window is the same share of the side.
+    """
+
+    def __init__(self, channels: int, side: int, classes: int) -> None:
+        super().__init__()
+        window = max(1, min(-(-5 * side // 8), side - 1))
+        self.features = nn.Sequential(
+            nn.AvgPool2d(window, side - window, count_include_pad=False),
+            nn.Conv2d(channels, 128, 1, bias=False),
+            nn.BatchNorm2d(128),
+            nn.ReLU(),
+            nn.Conv2d(128, 768, 2, bias=False),
+            nn.BatchNorm2d(768),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(768, classes)
+
+    def forward(self, rectified: Tensor) -> Tensor:
+        """The logits from a cell's output after its ReLU, (B, C, H, W)."""
+        return self.head(self.features(rectified).flatten(1))
+
+
+#: How the images of a data set enter the network: their side is divided by 1 or by 8.
+STEMS = {"cifar": 1, "imagenet": 8}
+
+
+def imagenet_stem(image_channels: int, channels: int) -> nn.ModuleList:
+    """DARTS' two stems for ImageNet: to a quarter of the side, then to an eighth (224 → 56 → 28)."""
+
+    def conv(before: int, after: int) -> list[nn.Module]:
+        return [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after)]
+
+    first = nn.Sequential(*conv(image_channels, channels // 2), nn.ReLU(), *conv(channels // 2, channels))
+    return nn.ModuleList([first, nn.Sequential(nn.ReLU(), *conv(channels, channels))])
+
+
+class DerivedNetwork(nn.Module):
+    """A stem, `layers` cells with reductions at one and two thirds, a linear head, and an auxiliary head if asked for.
+
+    channels: of the first cells, doubled at each reduction. image_size: side of the (square) images, a multiple of 4
+    with the stem `cifar` (3×3, 3C channels) and of 32 with `imagenet` (`imagenet_stem`).
+    squeeze_excitation: whether each cell ends in one (the paper's ImageNet network).
+    """
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        channels: int,
+        layers: int,
+        classes: int,
+        image_channels: int,
+        image_size: int,
+        auxiliary: bool,
+        stem: str = "cifar",
+        squeeze_excitation: bool = False,
+    ) -> None:
+        super().__init__()
+        before_last = last = 3 * channels if stem == "cifar" else channels
+        side, reduced = image_size // STEMS[stem], stem == "imagenet"
+        if stem == "cifar":
+            conv = nn.Conv2d(image_channels, last, 3, padding=1, bias=False)
+            self.stems = nn.ModuleList([nn.Sequential(conv, nn.BatchNorm2d(last))])
+        else:
+            self.stems = imagenet_stem(image_channels, channels)
+        self.cells = nn.ModuleList()
+        self.auxiliary: AuxiliaryHead | None = None
+        self.auxiliary_after = 2 * layers // 3
+        for i in range(layers):
+            kind = "reduce" if i in (layers // 3, 2 * layers // 3) else "normal"
+            channels *= 2 if kind == "reduce" else 1
+            self.cells.append(DerivedCell(genotype, kind, before_last, last, channels, reduced, side, squeeze_excitation))
+            before_last, last, reduced = last, len(genotype.concat(kind)) * channels, kind == "reduce"
+            side //= 2 if kind == "reduce" else 1
+            if auxiliary and i == self.auxiliary_after:
+                self.auxiliary = AuxiliaryHead(last, side, classes)
+        self.head = nn.Linear(last, classes)
+
+    def forward(self, x: Tensor, drop_probability: float = 0.0) -> tuple[Tensor, Tensor | None]:
+        """The logits (B, classes) of images (B, image_channels, H, W), and in training those of the auxiliary head."""
+        s0 = s1 = Source(self.stems[0](x))
+        if len(self.stems) > 1:
+            s1 = Source(self.stems[1](s0.x))
+        project(s1, readers(self.cells, -1))
+        extra = None
+        for i, cell in enumerate(self.cells):
+            s0, s1 = s1, Source(cell(s0, s1, drop_probability))
+            project(s1, readers(self.cells, i))
+            if i == self.auxiliary_after and self.auxiliary is not None and self.training:
+                extra = self.auxiliary(s1.read("rectified"))
+        return self.head(s1.x.mean((2, 3))), extra
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a derived network is, without its auxiliary head."""
+
+    genotype: Genotype
+    channels: int = 36
+    layers: int = 20
+    classes: int = 10
+    image_channels: int = 3
+    image_size: int = 32
+    stem: str = "cifar"
+    squeeze_excitation: bool = False
+    auxiliary: bool = False
+
+    @cached_property
+    def _network(self) -> DerivedNetwork:
+        shape = {f.name: getattr(self, f.name) for f in fields(self)}
+        with torch.device("meta"):
+            network = DerivedNetwork(**shape)
+        return network.eval()
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self._network.parameters())
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of the convolutions and the linear layers, for one image."""
+        image = torch.empty(1, self.image_channels, self.image_size, self.image_size, device="meta")
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self._network(image)
+        return counter.get_total_flops() // 2

@@ -1,0 +1,207 @@
+"""Studies: which runs answer a question. A study is a file runs/studies/NAME.yaml; pages find their runs through it.
+
+    title: one line
+    runs:
+      - kind: search                # or evaluation
+        common: {dataset: cifar10, scale: cpu, seed: [0, 1, 2], study: methods}
+        arms:
+          ASAP: {method: asap}
+          no pruning: {method: asap, threshold: 0}
+      - kind: evaluation
+        of: searches                # the cell of every search above, under its seed and beside it
+        common: {dataset: cifar10, scale: cpu}
+      - kind: evaluation
+        common: {dataset: [cifar10, fashion_mnist], scale: cpu, study: cells}
+        arms:
+          random cells: [{cell: [random-0, random-1], seed: 0}, {cell: [random-2, random-3], seed: 1}]
+
+Every value is a parameter of records/parameters.py, and a list is a grid. Knows records, never torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+
+from ..errors import UserError
+from .parameters import EvaluationParameters, ParameterError, SearchParameters, checkout, make, run_name
+from .run import RecordError, Run, find_runs
+
+KINDS = {"search": SearchParameters, "evaluation": EvaluationParameters}
+
+
+class StudyError(UserError):
+    """A study that is missing or does not make sense."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of a study. label: its arm."""
+
+    label: str
+    given: dict[str, Any]
+    parameters: SearchParameters | EvaluationParameters
+
+    @property
+    def kind(self) -> str:
+        return "search" if isinstance(self.parameters, SearchParameters) else "evaluation"
+
+    @property
+    def name(self) -> str:
+        """study/run, where its record is or will be"""
+        return f"{self.parameters.study}/{run_name(self.parameters)}"
+
+    @property
+    def needs(self) -> str:
+        """The search, study/run, that must have finished before; or nothing."""
+        return self.parameters.run if isinstance(self.parameters, EvaluationParameters) else ""
+
+    def command(self) -> str:
+        """What runs it."""
+        words = ["asap", "search" if self.kind == "search" else "evaluate"]
+        for key, value in self.given.items():
+            words += [f"--{key.replace('_', '-')}", str(value).lower() if isinstance(value, bool) else str(value)]
+        return shlex.join(words)
+
+    def record(self, root: Path) -> Run | None:
+        """Its record, finished or not; None where there is none. Raises `RecordError` where it is damaged or another's."""
+        folder = root / self.name
+        if not (folder / "run.json").is_file():
+            return None
+        run = Run.open(folder, finished=False)
+        if run.info["kind"] != self.kind or not self.parameters.matches(run.parameters):
+            raise RecordError(f"{folder} holds a run of other parameters than the study's")
+        return run
+
+
+@dataclass(frozen=True)
+class Study:
+    name: str
+    title: str
+    planned: tuple[Planned, ...]
+
+    @property
+    def labels(self) -> list[str]:
+        """The arms, in order."""
+        return list(dict.fromkeys(p.label for p in self.planned))
+
+    def runs(self, root: Path, kind: str, label: str | None = None, **parameters: Any) -> list[Run]:
+        """The finished runs of a kind, of one arm and with these parameters; a damaged record is left out."""
+        found = []
+        for planned in self.planned:
+            values = planned.parameters.identity()
+            if planned.kind == kind and label in (None, planned.label) and all(values[k] == v for k, v in parameters.items()):
+                try:
+                    run = planned.record(root)
+                except RecordError:
+                    continue
+                if run is not None and run.info["status"] == "finished":
+                    found.append(run)
+        return found
+
+    def seconds(self, root: Path) -> dict[str, float | None]:
+        """How long each run that has not finished will take, by name: what the finished runs most like it took, in the median."""
+        done, _ = find_runs(root)
+        times: dict[tuple[Any, ...], list[float]] = {}
+        for run in done:
+            if "seconds" in run.outcome:
+                p = run.parameters
+                for like in _likenesses(run.info["kind"], p):
+                    times.setdefault(like, []).append(float(run.outcome["seconds"]))
+        names = {run.name for run in done}
+        left: dict[str, float | None] = {}
+        for planned in self.planned:
+            if planned.name not in names:
+                alike = [key for key in _likenesses(planned.kind, planned.parameters.identity()) if key in times]
+                left[planned.name] = median(times[alike[0]]) if alike else None
+        return left
+
+
+def _likenesses(kind: str, p: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """From the closest: what makes two runs take about the same time."""
+    scale = (kind, p.get("scale"), p.get("precision"))
+    return [(*scale, p.get("dataset"), p.get("method"), p.get("cell")), (*scale, p.get("dataset"), p.get("method")), scale]
+
+
+def studies_root() -> Path:
+    """The folder of the study files."""
+    return checkout() / "runs" / "studies"
+
+
+def names() -> list[str]:
+    """The studies there are."""
+    return sorted(path.stem for path in studies_root().glob("*.yaml"))
+
+
+def load(name: str) -> Study:
+    """The study of this name, or in this file. Raises `StudyError`, one line, where it is missing or makes no sense."""
+    path = Path(name) if name.endswith(".yaml") else studies_root() / f"{name}.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StudyError(f"there is no study {name!r}; known: {', '.join(names())}") from None
+    except (OSError, yaml.YAMLError) as error:
+        raise StudyError(f"{path}: {' '.join(str(error).split())[:200]}") from None
+    try:
+        return plan(path.stem, content)
+    except UserError as error:
+        raise StudyError(f"{path}: {error}") from None
+
+
+def plan(name: str, content: Mapping[str, Any]) -> Study:
+    """The study of this name and content (as the YAML has it). Raises `UserError`, one line, where it makes no sense."""
+    try:
+        planned = tuple(_planned(content))
+        if set(content) != {"title", "runs"}:
+            raise StudyError("a study has a title and runs, nothing else")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StudyError(f"not a study ({error!r})") from None
+    twice = [run for run, count in Counter(p.name for p in planned).items() if count > 1]
+    if twice:
+        raise StudyError(f"{twice[0]} is planned twice")
+    return Study(name, content["title"], planned)
+
+
+def _planned(content: Mapping[str, Any]) -> Iterator[Planned]:
+    searches: list[Planned] = []
+    for group in content["runs"]:
+        if extra := set(group) - {"kind", "common", "arms", "of"}:
+            raise StudyError(f"unknown key {sorted(extra)[0]!r} of a group of runs; known: kind, common, arms, of")
+        if group["kind"] not in KINDS:
+            raise StudyError(f"kind must be search or evaluation, not {group['kind']!r}")
+        common = group.get("common", {})
+        if "of" in group:
+            if group["of"] != "searches" or group["kind"] != "evaluation" or "arms" in group:
+                raise StudyError("`of: searches` makes evaluations of the searches above, and takes no arms")
+            for s in searches:
+                beside = {"run": s.name, "seed": s.parameters.seed, "study": s.parameters.study}
+                yield from (_one("evaluation", s.label, given) for given in _grid({**beside, **common}))
+            continue
+        for label, arm in group["arms"].items():
+            for part in arm if isinstance(arm, list) else [arm]:
+                for given in _grid({**common, **part}):
+                    planned = _one(group["kind"], label, given)
+                    if planned.kind == "search":
+                        searches.append(planned)
+                    yield planned
+
+
+def _one(kind: str, label: str, given: dict[str, Any]) -> Planned:
+    if missing := {"scale", "dataset", "seed", "study"} - set(given):
+        raise ParameterError(f"a study states {sorted(missing)[0]} of every run")
+    return Planned(str(label), given, make(KINDS[kind], given))
+
+
+def _grid(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every combination of the values that are lists."""
+    options = [value if isinstance(value, list) else [value] for value in given.values()]
+    for values in itertools.product(*options):
+        yield dict(zip(given, values, strict=True))

@@ -1,0 +1,70 @@
+"""ASAP (Algorithm 1): Φ(α; T) at a falling temperature, one gradient step a batch, and Φ < θ goes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ..paper.equations import theorem2_temperature, threshold
+from ..paper.space import CELL_KINDS
+from ..records.parameters import SearchParameters
+from .method import Differentiable, Masks, Step
+
+
+class Anneal(Differentiable):
+    """Grace while T ≥ τ: w alone learns. Then α learns, and an operation whose Φ falls below θ = 0.4/N is pruned.
+
+    With the schedule `theorem2`, T_t and θ_t = e^{−t}/N change from α step to α step.
+    """
+
+    def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
+        super().__init__(parameters, device)
+        self.steps = 0  # α steps taken
+        self.by_step = parameters.schedule == "theorem2"
+        self.graphable = self.steady = not self.by_step
+
+    def cool(self) -> None:
+        if not self.by_step:
+            return super().cool()
+        rate = self.parameters.alpha_learning_rate * self.parameters.alpha_rate_factor
+        self.temperature = theorem2_temperature(max(self.steps, 1), len(self.operations), rate)
+
+    def learns(self) -> bool:
+        return self.temperature < self.parameters.grace_temperature
+
+    def update(self, step: Step) -> None:
+        self.steps += 1
+        if self.by_step:
+            self.cool()
+        super().update(step)
+
+    def below(self, kind: str) -> Tensor:
+        """Which operations are below the threshold, (E, O)."""
+        p, alive = self.parameters, self.alive[kind]
+        if self.by_step:  # in logarithms: e^{−t} is soon no number
+            scores = (self.alpha[kind].detach() / self.temperature).masked_fill(~alive, -torch.inf)
+            return (torch.log_softmax(scores, -1) < -self.steps - math.log(len(self.operations))) & alive
+        operations = alive.sum(1, keepdim=True) if p.threshold_operations == "left" else len(self.operations)
+        return (self.phi(kind).detach() < p.threshold / operations) & alive
+
+    def to_prune(self, epoch_ends: bool) -> Masks | None:
+        if not self.learns() or (self.parameters.prune_every == "epoch" and not epoch_ends):
+            return None
+        below = {kind: self.below(kind) for kind in CELL_KINDS}
+        if not torch.stack(list(below.values())).any():  # the one look at the device that a step needs
+            return None
+        return {kind: mask.cpu().numpy() for kind, mask in below.items()}
+
+    def status(self) -> dict[str, float]:
+        now = math.exp(-self.steps) / len(self.operations) if self.by_step else threshold(self.parameters.threshold, len(self.operations))
+        return super().status() | {"threshold": now}
+
+    def tensors(self) -> dict[str, Tensor]:
+        return super().tensors() | {"steps": torch.tensor(self.steps)}
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        super().load_tensors(tensors)
+        self.steps = int(tensors["steps"])

@@ -1,0 +1,310 @@
+"""The search loop (Algorithm 1): w step, α step, prune, measure, record, checkpoint. Knows no method by name."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..networks.supernet import Supernet
+from ..paper import equations as annealing
+from ..paper.space import CELL_KINDS, Genotype, edges
+from ..records.parameters import ParameterError, SearchParameters
+from ..records.run import Recorder
+from ..train import device as machine
+from ..train import distributed, graphs
+from ..train.batches import Batches, ImageData
+from ..train.checkpoint import CheckpointError, load_optimizer, optimizer_tensors, read_tensors, write_tensors
+from ..train.graphs import graphed
+from ..train.progress import tqdm
+from ..train.session import (
+    GLOBAL,
+    INIT,
+    RECALIBRATION,
+    SPLIT,
+    TRAIN_ORDER,
+    VALIDATION_ORDER,
+    Deadline,
+    check_finite,
+    measure,
+    prepare,
+    recalibrate,
+    recording,
+)
+from .method import Batch, Masks, Mixture, Step, one_cell
+from .methods import make_method
+
+
+def search(parameters: SearchParameters, progress: bool = True) -> Path:
+    """Run a search, or go on with an unfinished one, and return its folder under runs/.
+
+    A finished run is left as it is. Raises `UserError` before any work where the input is bad, `RunFailed` where the
+    loss stopped being finite.
+    """
+    if distributed.world() > 1:
+        raise ParameterError("a search runs in one process, not under torchrun")
+    device, images = prepare(parameters)
+    assert isinstance(images, ImageData)
+    with recording(parameters, "search", device, images) as recorder:
+        assert isinstance(recorder, Recorder)
+        if not recorder.finished:
+            _Search(parameters, images, device, recorder).run(progress)
+        return recorder.folder
+
+
+class _Search:
+    """The state of one running search."""
+
+    def __init__(self, p: SearchParameters, images: ImageData, device: torch.device, recorder: Recorder) -> None:
+        self.p, self.device, self.recorder = p, device, recorder
+        # the training images are halved by one random order: the first half is for w, the second for α
+        order = torch.randperm(len(images.train), generator=machine.random_stream(p.seed, 0, SPLIT))[: p.images or None]
+        half = len(order) // 2
+        mean, deviation = images.statistics()
+        crop = images.size // 8  # 4 at 32×32
+        self.train = Batches(images.train.take(order[:half]), p.batch, mean, deviation, device, crop)
+        self.validation = Batches(images.train.take(order[half : 2 * half]), p.batch, mean, deviation, device, crop)
+        machine.seed_everything(p.seed, 0, INIT)
+        self.method = make_method(p, device)
+        self.network = Supernet(self.method.operations, p.channels, p.layers, p.nodes, images.classes, images.channels)
+        self.network.to(device).to(memory_format=torch.channels_last)
+        self.names: dict[Tensor, str] = {parameter: name for name, parameter in self.network.named_parameters()}
+        self.optimizer = torch.optim.SGD(self.network.parameters(), p.learning_rate, p.momentum, weight_decay=p.weight_decay)
+        self.forward = torch.compile(self.network) if p.compile else self.network
+        self.weight_step = graphed(self._weight_step, device, p.graphs and self.method.steady)
+        self.alpha_step = graphed(self._alpha_step, device, p.graphs and self.method.graphable)
+        self.epoch = 0  # whole epochs done
+        self.rows: list[dict[str, Any]] = []
+        self.history: list[dict[str, dict[str, np.ndarray]]] = []
+        if recorder.checkpoint.is_file():
+            self.load()
+
+    # the loop
+
+    def run(self, progress: bool) -> None:
+        p = self.p
+        steps, deadline = len(self.train), Deadline(p.minutes)
+        with tqdm(total=p.epochs * steps, initial=self.epoch * steps, desc=p.method, unit="step", disable=not progress) as bar:
+            while self.epoch < p.epochs and not self.decided():
+                row = self.run_epoch(bar)
+                check_finite(row)
+                bar.set_postfix(
+                    accuracy=f"{row['validation_accuracy']:.3f}",
+                    T=f"{row['temperature']:.2f}",
+                    operations=row["operations_normal"] + row["operations_reduce"],
+                )
+                self.save()
+                if self.epoch < p.epochs and not self.decided():
+                    deadline.check(row["seconds"])
+        self.finish()
+
+    def run_epoch(self, bar: Any) -> dict[str, Any]:
+        p, epoch = self.p, self.epoch + 1
+        machine.seed_everything(p.seed, epoch, GLOBAL)
+        self.method.begin_epoch(epoch)
+        rate = annealing.cosine(epoch - 1, p.epochs, p.learning_rate, p.learning_rate_min)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        graphs.reset(self.weight_step, self.alpha_step)  # rate and temperature are constants of a graph
+        began = time.perf_counter()
+        weights_clock, alpha_clock, measure_clock = (machine.Stopwatch(self.device) for _ in range(3))
+        loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        validation = self.validation.epoch(machine.random_stream(p.seed, epoch, VALIDATION_ORDER))
+        self.network.train()
+        for batch in self.train.epoch(machine.random_stream(p.seed, epoch, TRAIN_ORDER)):
+            weights_clock.start()
+            loss, hits = self.weight_step(*batch)
+            loss_sum += loss
+            correct += hits
+            weights_clock.stop()
+            if self.method.learns():
+                alpha_clock.start()
+                self.alpha_step(*batch, *next(validation))
+                self.prune(self.method.to_prune(epoch_ends=False))
+                alpha_clock.stop()
+            bar.update()
+        self.prune(self.method.to_prune(epoch_ends=True))
+        images = len(self.train) * p.batch
+        measure_clock.start()
+        validation_loss, validation_accuracy = measure(
+            self.network, lambda x: self.logits(x, self.method.mixture().detached()), self.validation
+        )
+        measure_clock.stop()
+        snapshot = self.method.snapshot()
+        entropy = {k: float(annealing.normalised_entropy(snapshot[k]["phi"], len(self.method.operations)).mean()) for k in CELL_KINDS}
+        row = {
+            "epoch": epoch,
+            **self.method.status(),
+            "learning_rate": rate,
+            "train_loss": float(loss_sum) / len(self.train),
+            "train_accuracy": int(correct) / images,
+            "validation_loss": validation_loss,
+            "validation_accuracy": validation_accuracy,
+            **{f"operations_{kind}": int(self.network.alive[kind].sum()) for kind in CELL_KINDS},
+            **{f"entropy_{kind}": entropy[kind] for kind in CELL_KINDS},
+            "alpha_steps": len(self.train) if self.method.learns() else 0,
+            "images": images,
+            "seconds_weights": round(weights_clock.total(), 4),
+            "seconds_alpha": round(alpha_clock.total(), 4),
+            "seconds_measure": round(measure_clock.total(), 4),
+            "seconds": round(time.perf_counter() - began, 4),
+            "peak_memory_mb": round(machine.peak_memory(self.device), 1),
+        }
+        self.rows.append(row)
+        self.history.append({k: snapshot[k] | {"alive": self.network.alive[k].copy()} for k in CELL_KINDS})
+        self.epoch = epoch
+        return row
+
+    def logits(self, images: Tensor, mixture: Mixture) -> Tensor:
+        with machine.autocast(self.device, self.p.precision):
+            return self.forward(images, mixture.phi, mixture.active).float()
+
+    def loss(self, batch: Batch, mixture: Mixture) -> Tensor:
+        return F.cross_entropy(self.logits(batch[0], mixture), batch[1])
+
+    def _weight_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One SGD step of w on a training batch, Φ held fixed. Returns the loss and the number classified rightly."""
+        self.optimizer.zero_grad(set_to_none=True)
+        logits = self.logits(images, self.method.mixture().detached())
+        loss = F.cross_entropy(logits, labels)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.p.gradient_clip)
+        self.optimizer.step()
+        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    def _alpha_step(self, images: Tensor, labels: Tensor, held_out: Tensor, held_labels: Tensor) -> tuple[Tensor, ...]:
+        """One update of α: the training batch that w has just seen, and one of the validation half."""
+        self.method.update(Step(self.network, self.optimizer, self.logits, self.loss, (images, labels), (held_out, held_labels)))
+        return ()
+
+    def prune(self, masks: Masks | None) -> None:
+        """Take operations out of the search; None for none."""
+        if masks is not None:
+            self.drop(masks)
+            self.method.pruned(masks)
+            graphs.reset(self.weight_step, self.alpha_step)
+
+    def drop(self, masks: Masks) -> None:
+        """Delete operations from the network, and their weights and momentum from the optimizer."""
+        gone = {id(parameter): parameter for parameter in self.network.prune(masks)}
+        for parameter in gone.values():
+            del self.names[parameter]
+            self.optimizer.state.pop(parameter, None)
+        for group in self.optimizer.param_groups:
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in gone]
+
+    def decided(self) -> bool:
+        """Whether every mixed operation is down to one operation: the stopping rule of 3.1."""
+        return all(bool((mask.sum(1) == 1).all()) for mask in self.network.alive.values())
+
+    # what lasts
+
+    def frame(self) -> pd.DataFrame:
+        """architecture.parquet: one row for each epoch, cell kind, edge and operation."""
+        graph, operations = edges(self.p.nodes), self.method.operations
+        first = ("alpha", "phi", "alive")
+        names = [*first, *sorted(set(self.history[0][CELL_KINDS[0]]) - set(first))]
+        parts = []
+        for epoch, kinds in enumerate(self.history, start=1):
+            for kind, columns in kinds.items():
+                e, o = np.indices(columns["phi"].shape).reshape(2, -1)
+                parts.append(
+                    pd.DataFrame(
+                        {
+                            "epoch": np.int16(epoch),
+                            "cell": kind,
+                            "edge": e.astype(np.int8),
+                            "source": np.array([graph[i][0] for i in e], dtype=np.int8),
+                            "target": np.array([graph[i][1] for i in e], dtype=np.int8),
+                            "operation": [operations[i] for i in o],
+                            **{name: columns[name].reshape(-1) for name in names},
+                        }
+                    )
+                )
+        frame = pd.concat(parts, ignore_index=True)
+        return frame.astype({"cell": "category", "operation": "category"})
+
+    def save(self) -> None:
+        """Write the checkpoint, then the record so far."""
+        tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"sgd/{name}": value for name, value in optimizer_tensors(self.optimizer, self.names).items()}
+        tensors |= {f"method/{name}": value for name, value in self.method.tensors().items()}
+        tensors |= {f"alive/{kind}": torch.from_numpy(mask) for kind, mask in self.network.alive.items()}
+        for column in self.history[0][CELL_KINDS[0]]:
+            for kind in CELL_KINDS:
+                tensors[f"history/{kind}/{column}"] = torch.from_numpy(np.stack([h[kind][column] for h in self.history]))
+        state = {"identity": self.p.identity(), "epoch": self.epoch, "rows": self.rows}
+        write_tensors(self.recorder.checkpoint, tensors, state)
+        self.recorder.epochs(self.rows)
+
+    def load(self) -> None:
+        """Go back to the last whole checkpoint."""
+        path = self.recorder.checkpoint
+        tensors, state = read_tensors(path)
+        if not self.p.matches(state.get("identity", {})):
+            raise CheckpointError(f"{path} belongs to a search of other parameters")
+        groups: dict[str, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            group, rest = name.split("/", 1)
+            groups.setdefault(group, {})[rest] = value
+        try:
+            self.drop({kind: ~groups["alive"][kind].numpy() for kind in CELL_KINDS})
+            self.network.load_state_dict(groups["network"])
+            load_optimizer(self.optimizer, self.names, groups.get("sgd", {}))
+            self.method.load_tensors(groups["method"])
+            self.epoch, self.rows = state["epoch"], state["rows"]
+            columns: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in CELL_KINDS}
+            for name, value in groups["history"].items():
+                kind, column = name.split("/")
+                columns[kind][column] = value.numpy()
+            self.history = [{k: {c: v[i] for c, v in columns[k].items()} for k in CELL_KINDS} for i in range(self.epoch)]
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(f"{path} does not fit this search: {' '.join(str(error).split())[:160]}") from None
+
+    def cut(self, genotype: Genotype) -> dict[str, dict[str, float]]:
+        """The validation accuracy of what the search ends in, with the weights of the supernet: the relaxation bias (3.1, 4.5).
+
+        `operations`: one operation on each edge. `genotype`: that, with the edges that the derived cell keeps. Each with
+        BatchNorm's running statistics as the search left them, and (`recalibrated`) averaged anew over the training half, augmented.
+        """
+        cells = {"operations": self.method.genotype("all_edges"), "genotype": genotype}
+        accuracy: dict[str, dict[str, float]] = {name: {} for name in cells}
+        for statistics in ("accuracy", "recalibrated"):
+            for name, cell in cells.items():
+                mixture = one_cell(cell, self.method.operations, self.p.nodes, self.device)
+
+                def logits(x: Tensor, mixture: Mixture = mixture) -> Tensor:
+                    return self.logits(x, mixture)
+
+                if statistics == "recalibrated":
+                    recalibrate(self.network, logits, self.train.epoch(machine.random_stream(self.p.seed, 0, RECALIBRATION)))
+                accuracy[name][statistics] = measure(self.network, logits, self.validation)[1]
+        return accuracy
+
+    def finish(self) -> None:
+        last = self.rows[-1]
+        genotype = self.method.genotype(self.p.edge_rule)
+        undecided = {kind: int((mask.sum(1) > 1).sum()) for kind, mask in self.network.alive.items()}
+        self.recorder.epochs(self.rows)
+        self.recorder.architecture(self.frame())
+        self.recorder.genotype(genotype)
+        self.recorder.finish(
+            {
+                "epochs": self.epoch,
+                "decided": self.decided(),
+                "undecided_edges": undecided,
+                "operations_left": {kind: last[f"operations_{kind}"] for kind in CELL_KINDS},
+                "validation_accuracy": last["validation_accuracy"],
+                "cut": self.cut(genotype),
+                "cut_images": "augmented",  # that BatchNorm was averaged over; without this key, as they are
+                "seconds": round(sum(row["seconds"] for row in self.rows), 1),
+                "parameters_left": sum(parameter.numel() for parameter in self.network.parameters()),
+            }
+        )

@@ -1,0 +1,64 @@
+"""Tensors and a JSON state in one file, written whole or not at all, and read without executing code (`weights_only`)."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..records.run import write_atomically
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is damaged, or of another configuration."""
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    """Write tensors and a JSON-able state to `path` in one step. Raises OSError; what lay there is then untouched."""
+    buffer = io.BytesIO()
+    torch.save({"tensors": {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, "state": json.dumps(state)}, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `write_tensors` wrote, mapped into memory. Raises `CheckpointError` where the file is no such thing."""
+    try:
+        content = torch.load(path, weights_only=True, mmap=True)
+        tensors, state = content["tensors"], json.loads(content["state"])
+        if not all(isinstance(value, Tensor) for value in tensors.values()):
+            raise ValueError("not all of it is tensors")
+        return tensors, state
+    except (pickle.UnpicklingError, OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path} is not a whole checkpoint: {' '.join(str(error).split())[:160]}") from None
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]) -> dict[str, Tensor]:
+    """The state of an optimizer by the names of its parameters: `name/key` → tensor."""
+    flat = {}
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            if value is not None:
+                flat[f"{names[parameter]}/{key}"] = value if isinstance(value, Tensor) else torch.tensor(value)
+    return flat
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, names: dict[Tensor, str], flat: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` took."""
+    parameters = {name: parameter for parameter, name in names.items()}
+    for path, value in flat.items():
+        name, key = path.rsplit("/", 1)
+        parameter = parameters[name]
+        moved = value.clone() if key == "step" else value.to(parameter.device).clone(memory_format=torch.preserve_format)
+        if moved.dim() == 4:
+            moved = moved.contiguous(memory_format=torch.channels_last) if _is_channels_last(parameter) else moved.contiguous()
+        optimizer.state[parameter][key] = moved
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()

@@ -1,0 +1,208 @@
+"""Trains a derived network from scratch on a whole training set and tests it (4.2, 6.2.2)."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..networks.derived import DerivedNetwork, Size
+from ..paper import equations as annealing
+from ..paper.space import Genotype, cell_by_name
+from ..records.parameters import EvaluationParameters, ParameterError, runs_root
+from ..records.run import Follower, Recorder, Run
+from . import device as machine
+from . import distributed
+from .batches import ImageData
+from .checkpoint import CheckpointError, load_optimizer, optimizer_tensors, read_tensors, write_tensors
+from .graphs import graphed, reset
+from .imagenet import FolderData
+from .progress import tqdm
+from .session import GLOBAL, INIT, SPLIT, TRAIN_ORDER, Deadline, check_finite, measure, prepare, recording
+
+
+def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
+    """Train and test a cell, or go on with an unfinished evaluation, and return its folder under runs/.
+
+    The cell is that of a finished search (`run`, a folder or study/run under the runs root), or a published or random one
+    (`cell`, see `space.cell_by_name`). A finished evaluation is left as it is. Raises `UserError` before any work where the input is bad,
+    `RunFailed` where the loss stopped being finite or memory or disk ran out.
+    """
+    p = parameters
+    if p.run:
+        searched = Run.open(Path(p.run) if (Path(p.run) / "run.json").is_file() else runs_root(p.runs_root) / p.run)
+        if searched.info["kind"] != "search":
+            raise ParameterError(f"{p.run} is no search, but a run of kind {searched.info['kind']}")
+        genotype, p = searched.genotype(p.edge_rule), dataclasses.replace(p, run=searched.name)
+    else:
+        genotype = cell_by_name(p.cell)
+    device, images = prepare(p)
+    with distributed.group(device, p.batch), recording(p, "evaluation", device, images, genotype=genotype.to_dict()) as recorder:
+        if not recorder.finished:
+            _Evaluation(p, genotype, images, device, recorder).run(progress and distributed.rank() == 0)
+        return recorder.folder
+
+
+class _Evaluation:
+    """The state of one running evaluation."""
+
+    def __init__(
+        self,
+        p: EvaluationParameters,
+        genotype: Genotype,
+        images: ImageData | FolderData,
+        device: torch.device,
+        recorder: Recorder | Follower,
+    ) -> None:
+        self.p, self.device, self.recorder = p, device, recorder
+        order = machine.random_stream(p.seed, 0, SPLIT)
+        augmentation = {"flip": p.flip, "cutout": p.cutout, "autoaugment": p.autoaugment, "color": p.color, "share": distributed.share()}
+        self.train = images.training(p.images, order, p.batch, device, **augmentation)
+        self.test = images.testing(4 * p.batch, device, distributed.share())
+        machine.seed_everything(p.seed, 0, INIT)
+        shape: dict[str, Any] = {
+            "channels": p.channels,
+            "layers": p.layers,
+            "classes": images.classes,
+            "image_channels": images.channels,
+            "image_size": images.size,
+            "stem": p.stem,
+            "squeeze_excitation": p.squeeze_excitation,
+        }
+        self.size = Size(genotype, **shape)
+        self.network = DerivedNetwork(genotype, **shape, auxiliary=p.auxiliary_weight > 0)
+        if p.sync_batch_norm:
+            distributed.share_batch_norm(self.network)
+        self.network.to(device).to(memory_format=torch.channels_last)
+        self.names: dict[Tensor, str] = {parameter: name for name, parameter in self.network.named_parameters()}
+        if p.graphs and p.rate_schedule == "one_cycle":
+            raise ParameterError("graphs need a rate that is constant within an epoch: rate_schedule power_cosine or cosine")
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(), p.learning_rate, p.momentum, weight_decay=p.weight_decay, nesterov=p.nesterov, fused=True
+        )
+        parallel = distributed.parallel(self.network, device)
+        self.forward = torch.compile(parallel) if p.compile else parallel
+        self.drop = 0.0  # drop-path probability of the epoch
+        self.step = graphed(self._step, device, p.graphs and distributed.world() == 1)
+        self.epoch = 0  # whole epochs done
+        self.rows: list[dict[str, Any]] = []
+        if recorder.checkpoint.is_file():
+            self.load()
+
+    def run(self, progress: bool) -> None:
+        p, steps, deadline = self.p, len(self.train), Deadline(self.p.minutes)
+        with tqdm(total=p.epochs * steps, initial=self.epoch * steps, desc=p.cell or p.run, unit="step", disable=not progress) as bar:
+            while self.epoch < p.epochs:
+                row = self.run_epoch(bar)
+                check_finite(row)
+                bar.set_postfix(loss=f"{row['train_loss']:.3f}", accuracy=f"{row['train_accuracy']:.3f}")
+                self.save()
+                if self.epoch < p.epochs:
+                    deadline.check(row["seconds"])
+        self.finish()
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step; only the one-cycle schedule changes within an epoch."""
+        p, steps = self.p, len(self.train)
+        if p.rate_schedule == "one_cycle":
+            return annealing.one_cycle(step + 1, p.epochs * steps + 1, p.learning_rate)
+        epoch = step // steps
+        if p.rate_schedule == "cosine":
+            return annealing.cosine(epoch, p.epochs, p.learning_rate)
+        return annealing.power_cosine(epoch, p.epochs, p.cycles, p.learning_rate, 0.0, p.amplitude_decay)
+
+    def run_epoch(self, bar: Any) -> dict[str, Any]:
+        p, epoch = self.p, self.epoch + 1
+        machine.seed_everything(p.seed, epoch, GLOBAL, *([distributed.rank()] if distributed.rank() else []))
+        self.drop = p.drop_path * self.epoch / p.epochs
+        reset(self.step)  # rate and drop-path are constants of a graph
+        began = time.perf_counter()
+        clock = machine.Stopwatch(self.device)
+        loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.network.train()
+        for i, batch in enumerate(self.train.epoch(machine.random_stream(p.seed, epoch, TRAIN_ORDER))):
+            clock.start()
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate(self.epoch * len(self.train) + i)
+            loss, hits = self.step(*batch)
+            loss_sum += loss
+            correct += hits
+            clock.stop()
+            bar.update()
+        row = {
+            "epoch": epoch,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "drop_path": self.drop,
+            "train_loss": float(distributed.total(loss_sum)) / distributed.world() / len(self.train),
+            "train_accuracy": int(distributed.total(correct)) / (len(self.train) * p.batch),
+            "images": len(self.train) * p.batch,
+            "seconds_weights": round(clock.total(), 4),
+            "seconds": round(time.perf_counter() - began, 4),
+            "peak_memory_mb": round(machine.peak_memory(self.device), 1),
+        }
+        self.rows.append(row)
+        self.epoch = epoch
+        return row
+
+    def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One SGD step. Returns the loss (of the main head) and the number classified rightly."""
+        p = self.p
+        self.optimizer.zero_grad(set_to_none=True)
+        with machine.autocast(self.device, p.precision):
+            logits, extra = self.forward(images, self.drop)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=p.label_smoothing)
+        total = loss
+        if extra is not None:
+            total = loss + p.auxiliary_weight * F.cross_entropy(extra.float(), labels, label_smoothing=p.label_smoothing)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), p.gradient_clip)
+        self.optimizer.step()
+        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    def logits(self, images: Tensor) -> Tensor:
+        with machine.autocast(self.device, self.p.precision):
+            return (self.forward if distributed.world() == 1 else self.network)(images, 0.0)[0].float()
+
+    def save(self) -> None:
+        """Write the checkpoint, then the record so far."""
+        tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"sgd/{name}": value for name, value in optimizer_tensors(self.optimizer, self.names).items()}
+        if distributed.rank() == 0:
+            write_tensors(self.recorder.checkpoint, tensors, {"identity": self.p.identity(), "epoch": self.epoch, "rows": self.rows})
+        self.recorder.epochs(self.rows)
+
+    def load(self) -> None:
+        """Go back to the last whole checkpoint."""
+        path = self.recorder.checkpoint
+        tensors, state = read_tensors(path)
+        if not self.p.matches(state.get("identity", {})):
+            raise CheckpointError(f"{path} belongs to an evaluation of other parameters")
+        try:
+            self.network.load_state_dict({k.removeprefix("network/"): v for k, v in tensors.items() if k.startswith("network/")})
+            load_optimizer(self.optimizer, self.names, {k.removeprefix("sgd/"): v for k, v in tensors.items() if k.startswith("sgd/")})
+            self.epoch, self.rows = state["epoch"], state["rows"]
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(f"{path} does not fit this evaluation: {' '.join(str(error).split())[:160]}") from None
+
+    def finish(self) -> None:
+        """Test the network after its last epoch; no epoch is selected by its test error."""
+        loss, accuracy = measure(self.network, self.logits, self.test)
+        images = len(self.test.labels)
+        result = {
+            "test_error": round(100 * (1 - accuracy), 4),  # per cent
+            "test_error_standard_error": round(100 * math.sqrt(accuracy * (1 - accuracy) / images), 4),  # binomial
+            "test_loss": loss,
+            "test_images": images,
+            "parameters": self.size.parameters,
+            "multiply_adds": self.size.multiply_adds,
+        }
+        self.recorder.epochs(self.rows)
+        self.recorder.test(result)
+        self.recorder.finish({**result, "epochs": self.epoch, "seconds": round(sum(row["seconds"] for row in self.rows), 1)})
