@@ -16,6 +16,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 	touch $@
 
 book: live
+	$(BIN)/python -m asap.report.results
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
 	test -f _build/html/index.html
 	@echo "the book is at _build/html/index.html"

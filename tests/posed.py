@@ -1,4 +1,6 @@
-"""Records of planned evaluations that nothing trained, for tests of what is made of records."""
+"""Records of planned runs that nothing trained, for tests of what is made of records."""
+
+import pandas as pd
 
 from asap.records.run import Recorder
 
@@ -7,7 +9,32 @@ MACHINE = {"device": "cpu", "processor": "none", "git_commit": "0" * 40, "torch"
 
 def pose(root, planned, error, **outcome):
     """A finished record of a planned evaluation with this test error in per cent."""
-    data = {"variant": "posed", "fingerprint": "0"}
+    data = {"variant": outcome.pop("variant", "posed"), "fingerprint": "0"}
     recorder = Recorder(root / planned.name, "evaluation", planned.parameters.identity(), data=data, machine=MACHINE)
     recorder.finish({"test_error": error, "test_images": 10_000, "parameters": 1_000_000, "seconds": 1.0, **outcome})
     recorder.close()
+
+
+def pose_search(root, planned, epochs=None, **outcome):
+    """A finished record of a planned search that nothing trained: of two epochs that prune nothing, or of these columns of epochs.csv."""
+    size = len(next(iter(epochs.values()))) if epochs else 2
+    course = {
+        "epoch": range(1, size + 1), "validation_accuracy": 0.6, "operations_normal": 98, "operations_reduce": 98, "alpha_steps": 78,
+        "entropy_normal": 0.9, "entropy_reduce": 0.9, "seconds_weights": 60.0, "seconds_alpha": 60.0, **(epochs or {}),
+    }  # fmt: skip
+    data = {"variant": outcome.pop("variant", "posed"), "fingerprint": "0"}
+    machine = {**MACHINE, **outcome.pop("machine", {})}
+    recorder = Recorder(root / planned.name, "search", planned.parameters.identity(), data=data, machine=machine)
+    recorder.epochs(pd.DataFrame(course).to_dict("records"))
+    undecided, left = {"normal": 0, "reduce": 0}, {"normal": 14, "reduce": 14}
+    plain = {"epochs": size, "decided": True, "undecided_edges": undecided, "operations_left": left, "parameters_left": 1, "seconds": 60.0}
+    recorder.finish({**plain, "validation_accuracy": 0.6, **outcome})
+    recorder.close()
+
+
+def cut(one_operation, derived):
+    """What a search's outcome says of its cut, from accuracies in per cent."""
+    return {
+        "operations": {"accuracy": 0.1, "recalibrated": one_operation / 100},
+        "genotype": {"accuracy": 0.1, "recalibrated": derived / 100},
+    }

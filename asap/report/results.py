@@ -1,0 +1,206 @@
+"""Every recorded result as three tidy data frames, read once a build: `searches()`, `evaluations()`, `epochs()`.
+
+They hold the finished runs of committed studies under a runs root (default: `runs_root()`). A damaged record is left out and named by
+`problems()`; a run that has not ended is in `unfinished()` only. `python -m asap.report.results` writes the first two as
+runs/results/searches.csv and evaluations.csv.
+
+Columns of `searches()` and `evaluations()`, one row a run, ordered by run:
+
+    run              study/name, the record's folder under runs/
+    study, seed, scale, method, …   every parameter of the run under its own name, at its default where the record is older than it;
+                     but for `run`, `cell` and `edge_rule` of an evaluation: see below
+    arm_NAME         the run's arm in the study runs/studies/NAME.yaml, "" where that study does not plan it
+    changed          the parameters that are not those of its method, scale and data set, joined by commas
+    by_recipe        whether `changed` is empty
+    variant, fingerprint   which copy of the images it saw, and their digest
+    copy             both in one text: only runs of one copy are ever compared
+    parameters_36    millions of parameters of the derived cell at 36 channels and 20 cells (runs/sizes/cifar10.csv); nan if not computed
+    epochs_run, seconds    epochs done; wall-clock seconds of the whole run
+    device, processor, threads, clock, commit, torch, started, ended   hardware and software; clock: of the steps' seconds, `process`
+                     (CPU time), `events` (GPU time) or `wall`
+    clocked          whether the steps were timed by a clock that other processes do not disturb
+
+of `searches()` alone:
+
+    decided, undecided, edges    whether every edge has one operation left; how many have more, of how many in both cells
+    operations, operations_left  in both cells, at the start and at the end
+    parameters_left  of the supernet at the end
+    accuracy         validation accuracy of the mixture at the end, %
+    one_operation, derived       the same with one operation an edge, and of the derived cell, with the supernet's weights and BatchNorm's
+                     statistics averaged anew, %; nan of the first searches, which did not record their cut
+    one_operation_as_is, derived_as_is   the same with the statistics as they were
+    cut_images       the images that these statistics are averaged over: `augmented`, `as they are`, or "" without a cut
+    step_minutes     minutes of the w and α steps by `clock`
+    full_epoch_minutes   the median of an epoch in which α learns and nothing is pruned yet: a unit of the search's own process, in which
+                     searches compare that were made on machines, or on days, of different speed
+    full_epochs      step_minutes / full_epoch_minutes
+    grace_epochs     epochs without an α step
+    pruning_epochs, first_pruning    how many epochs pruned, and which was the first (nan: none)
+    largest_fall     the largest fall of the validation accuracy in an epoch that pruned, points; nan: no such epoch
+    entropy_normal, entropy_reduce   normalised, at the end
+
+of `evaluations()` alone:
+
+    cell             a published cell in lower case, random-SEED, or study/run of the search that derived it
+    kind             published, random or searched
+    rule             the edge rule by which the cell was derived, "" for the search's own
+    error            test error, %; standard_error: its binomial one, points; test_images, test_loss
+    parameters, multiply_adds    of the network trained
+
+Columns of `epochs()`, one row an epoch of a search: `run`, those of the record's epochs.csv, and
+
+    left             operations left in both cells
+    density          left over those of the start
+    fall             of the validation accuracy since the epoch before, points (nan in the first)
+    pruned           whether operations went in this epoch
+    steps_seconds    of the w and α steps by the run's clock
+    time             epoch over the last epoch
+    entropy          the mean of both cells' normalised entropies
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..errors import UserError
+from ..records import study as studies
+from ..records.parameters import UNCOMMITTED, runs_root
+from ..records.run import Run, run_folders, write_atomically
+from . import rows
+
+FILES = ("searches.csv", "evaluations.csv")
+UNFINISHED = ("run", "kind", "method", "dataset", "scale", "seed", "status", "started", "epochs_run", "epochs")
+
+
+def searches(root: Path | None = None) -> pd.DataFrame:
+    """One row a finished search (a copy, free to change)."""
+    return _read(root).searches.copy()
+
+
+def evaluations(root: Path | None = None) -> pd.DataFrame:
+    """One row a finished evaluation (a copy, free to change)."""
+    return _read(root).evaluations.copy()
+
+
+def epochs(root: Path | None = None, run: str = "") -> pd.DataFrame:
+    """One row an epoch of every finished search, or of one (a copy, free to change)."""
+    frame = _read(root).epochs
+    return (frame[frame["run"] == run].reset_index(drop=True) if run else frame).copy()
+
+
+def problems(root: Path | None = None) -> list[str]:
+    """One line for each record that was left out because it is damaged or not readable."""
+    return list(_read(root).problems)
+
+
+def unfinished(root: Path | None = None) -> pd.DataFrame:
+    """The runs of committed studies that have not ended: status is running or failed, epochs_run of at most epochs are recorded."""
+    return _read(root).unfinished.copy()
+
+
+def record(run: str, root: Path | None = None) -> Run:
+    """The record of a row of `searches()` or `evaluations()`, for its files. run: its `run`. Raises KeyError of another."""
+    return _read(root).runs[run]
+
+
+def arm(frame: pd.DataFrame, study: str, *labels: str) -> pd.DataFrame:
+    """The rows of these arms of a study, or of all its arms, by arm in that order and by seed."""
+    column, order = f"arm_{study}", list(labels or studies.load(study).labels)
+    chosen = frame[frame[column].isin(order)]
+    return chosen.assign(_place=chosen[column].map(order.index)).sort_values(["_place", "seed"], kind="stable").drop(columns="_place")
+
+
+@dataclass(frozen=True)
+class _Results:
+    searches: pd.DataFrame
+    evaluations: pd.DataFrame
+    epochs: pd.DataFrame
+    unfinished: pd.DataFrame
+    problems: tuple[str, ...]
+    runs: Mapping[str, Run]
+
+
+def _read(root: Path | None) -> _Results:
+    """The frames of a root, read anew when a file of a record, of a study or of the sizes has changed."""
+    place = Path(root or runs_root())
+    watched = [*place.glob("*/*/*"), *place.glob("sizes/*.csv"), *studies.studies_root().glob("*.yaml")]
+    stats = [(str(path), path.stat()) for path in sorted(watched) if path.suffix in (".json", ".csv", ".parquet", ".yaml")]
+    return _frames(place, tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats))
+
+
+@lru_cache(maxsize=4)
+def _frames(root: Path, files: tuple[tuple[str, int, int], ...]) -> _Results:
+    names = studies.names()
+    plans: dict[str, list[tuple[str, studies.Planned]]] = {}
+    for study in names:
+        for planned in studies.load(study).planned:
+            plans.setdefault(planned.name, []).append((study, planned))
+    sizes, lines = _sizes(root)
+    found: dict[str, list[dict[str, Any]]] = {"search": [], "evaluation": [], "unfinished": []}
+    runs: dict[str, Run] = {}
+    courses: list[pd.DataFrame] = []
+    for folder in run_folders(root):
+        try:
+            run = Run.open(folder, finished=False)
+            kind = run.info["kind"]
+            if run.info["study"] in UNCOMMITTED or kind not in rows.KINDS:
+                continue
+            if run.info["status"] != "finished":
+                done = len(run.epochs()) if (folder / "epochs.csv").is_file() else 0
+                found["unfinished"].append({**run.parameters, **run.info, "run": run.name, "epochs_run": done})
+                continue
+            arms = {study: p.label for study, p in plans.get(run.name, []) if p.kind == kind and p.parameters.matches(run.parameters)}
+            row = rows.described(run) | {f"arm_{study}": arms.get(study, "") for study in names}
+            course = rows.course(run) if kind == "search" else pd.DataFrame()
+            row |= rows.search(run, course) if kind == "search" else rows.evaluation(run)
+            row["parameters_36"] = sizes.get(row.get("cell", run.name), float("nan"))
+        except (OSError, KeyError, ValueError, TypeError, UserError) as error:
+            said = str(error) if isinstance(error, UserError) else f"{folder} is not readable ({error!r})"
+            lines.append(said.replace(str(root), "runs"))
+            continue
+        runs[run.name] = run
+        found[kind].append(row)
+        courses += [course] if kind == "search" else []
+    search, evaluation = (rows.frame(kind, found[kind], names) for kind in rows.KINDS)
+    columns = ["run", "epoch", *rows.COURSE]
+    course = pd.concat(courses, ignore_index=True) if courses else pd.DataFrame(columns=columns, dtype=float).astype({"pruned": bool})
+    return _Results(search, evaluation, course, pd.DataFrame(found["unfinished"], columns=list(UNFINISHED)), tuple(lines), runs)
+
+
+def _sizes(root: Path) -> tuple[dict[str, float], list[str]]:
+    """Millions of parameters at 36 channels by cell, as runs/sizes/cifar10.csv has them; none, and a line, where it is damaged."""
+    path = root / "sizes" / "cifar10.csv"
+    try:
+        frame = pd.read_csv(path).query("channels == 36")
+        cells = [name if "/" in name else name.lower() for name in frame["cell"]]
+        return dict(zip(cells, frame["parameters"] / 1e6, strict=True)), []
+    except FileNotFoundError:
+        return {}, []
+    except (OSError, ValueError, KeyError) as error:
+        return {}, [f"runs/sizes/cifar10.csv is damaged ({error!r}); `asap cells --record` makes it anew"]
+
+
+def flat(root: Path | None = None) -> dict[str, str]:
+    """The content of runs/results/searches.csv and evaluations.csv, by name."""
+    frames = zip(FILES, (searches(root), evaluations(root)), strict=True)
+    return {name: frame.to_csv(index=False, float_format="%.10g") for name, frame in frames}
+
+
+def write(root: Path | None = None) -> list[Path]:
+    """Write runs/results/searches.csv and evaluations.csv; their paths."""
+    paths = []
+    for name, content in flat(root).items():
+        paths.append(Path(root or runs_root()) / "results" / name)
+        write_atomically(paths[-1], content.encode())
+    return paths
+
+
+if __name__ == "__main__":
+    for path in write():
+        print(path)

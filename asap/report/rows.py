@@ -1,0 +1,148 @@
+"""A record's row in the frames of `results`, whose docstring says what the columns are."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pandas as pd
+
+from ..records.parameters import Common, EvaluationParameters, SearchParameters, make
+from ..records.run import Run
+
+KINDS: dict[str, type[Common]] = {"search": SearchParameters, "evaluation": EvaluationParameters}
+#: What names a run, and `graphs`, which replays the same steps. All other parameters come from its scale, unless they were changed.
+NAMING = ("method", "run", "cell", "dataset", "scale", "seed", "study", "graphs")
+CUTS = {"one_operation": "operations", "derived": "genotype"}
+#: What is derived of an epoch.
+COURSE = ("left", "density", "fall", "pruned", "steps_seconds", "time", "entropy")
+
+
+#: The columns beside the parameters and arms, in their order.
+OF_ALL = (
+    "changed", "by_recipe", "variant", "fingerprint", "copy", "parameters_36", "epochs_run", "seconds", "device", "processor", "threads",
+    "clock", "clocked", "commit", "torch", "started", "ended",
+)  # fmt: skip
+OF_KIND = {
+    "search": (
+        "decided", "undecided", "edges", "operations", "operations_left", "parameters_left", "accuracy", "one_operation", "derived",
+        "one_operation_as_is", "derived_as_is", "cut_images", "step_minutes", "full_epoch_minutes", "full_epochs", "grace_epochs",
+        "pruning_epochs", "first_pruning", "largest_fall", "entropy_normal", "entropy_reduce",
+    ),
+    "evaluation": (
+        "cell", "kind", "rule", "error", "standard_error", "test_images", "test_loss", "parameters", "multiply_adds",
+    ),
+}  # fmt: skip
+BOOLEAN = {"by_recipe", "clocked", "decided"}
+TEXT = {
+    "run", "changed", "variant", "fingerprint", "copy", "device", "processor", "clock", "commit", "torch", "started", "ended",
+    "cut_images", "cell", "kind", "rule",
+}  # fmt: skip
+
+
+def frame(kind: str, rows: list[dict[str, Any]], studies: list[str]) -> pd.DataFrame:
+    """Rows of one kind as a frame. Without a row it has every column all the same, so that what selects from it works."""
+    defaults = _parameters(kind)
+    columns = list(dict.fromkeys(["run", *defaults, *(f"arm_{study}" for study in studies), *OF_ALL, *OF_KIND[kind]]))
+    if rows:
+        return pd.DataFrame(rows, columns=columns)
+    text = TEXT | {f"arm_{study}" for study in studies} | {name for name, value in defaults.items() if isinstance(value, str)}
+    return pd.DataFrame({name: pd.Series(dtype=bool if name in BOOLEAN else str if name in text else float) for name in columns})
+
+
+def _parameters(kind: str) -> dict[str, Any]:
+    """The parameters that make a run, with their defaults; without an evaluation's `run` and `edge_rule`, which `cell` and `rule` tell."""
+    return {name: value for name, value in _defaults(kind).items() if kind == "search" or name not in ("run", "edge_rule")}
+
+
+def _defaults(kind: str) -> dict[str, Any]:
+    return {f.name: f.default for f in fields(KINDS[kind]) if not f.metadata.get("machine")}
+
+
+def described(run: Run) -> dict[str, Any]:
+    """The columns that a search and an evaluation share."""
+    kind, info, machine, data = run.info["kind"], run.info, run.info["machine"], run.info["data"]
+    recorded = {**_defaults(kind), **run.parameters}
+    plain = make(KINDS[kind], {name: recorded[name] for name in NAMING if name in recorded}).identity()
+    changed = sorted(name for name, value in recorded.items() if plain.get(name) != value)
+    clock = machine.get("clock", "wall")
+    return {
+        "run": run.name,
+        **{name: recorded[name] for name in _parameters(kind)},
+        "changed": ",".join(changed),
+        "by_recipe": not changed,
+        "variant": data["variant"],
+        "fingerprint": data["fingerprint"],
+        "copy": f"{data['variant']} {data['fingerprint']}",
+        "epochs_run": run.outcome.get("epochs"),
+        "seconds": run.outcome.get("seconds"),
+        **{name: machine.get(name) for name in ("device", "processor", "threads", "torch")},
+        "clock": clock,
+        "clocked": clock != "wall",
+        "commit": machine["git_commit"],
+        "started": info["started"],
+        "ended": info["ended"],
+    }
+
+
+def course(run: Run) -> pd.DataFrame:
+    """The epochs of a search, with what is derived from them."""
+    frame = run.epochs()
+    left = frame["operations_normal"] + frame["operations_reduce"]
+    return frame.assign(
+        run=run.name,
+        left=left,
+        density=left / left.iloc[0],
+        fall=-100 * frame["validation_accuracy"].diff(),
+        pruned=left.diff() < 0,
+        steps_seconds=frame["seconds_weights"] + frame["seconds_alpha"],
+        time=frame["epoch"] / frame["epoch"].iloc[-1],
+        entropy=(frame["entropy_normal"] + frame["entropy_reduce"]) / 2,
+    )[["run", *frame.columns, *COURSE]]
+
+
+def search(run: Run, course: pd.DataFrame) -> dict[str, Any]:
+    """The columns of a search alone."""
+    outcome, edges = run.outcome, 2 * sum(2 + node for node in range(run.parameters["nodes"]))
+    cut = outcome.get("cut", {"operations": {}, "genotype": {}})
+    full = course[(course["alpha_steps"] > 0) & (course["left"] == course["left"].iloc[0])]
+    minutes, full_minutes = course["steps_seconds"].sum() / 60, full["steps_seconds"].median() / 60
+    pruned = course[course["pruned"]]
+    return {
+        "decided": outcome["decided"],
+        "undecided": sum(outcome["undecided_edges"].values()),
+        "edges": edges,
+        "operations": course["left"].iloc[0],
+        "operations_left": sum(outcome["operations_left"].values()),
+        "parameters_left": outcome["parameters_left"],
+        "accuracy": 100 * outcome["validation_accuracy"],
+        **{name: 100 * cut[stage].get("recalibrated", float("nan")) for name, stage in CUTS.items()},
+        **{f"{name}_as_is": 100 * cut[stage].get("accuracy", float("nan")) for name, stage in CUTS.items()},
+        "cut_images": outcome.get("cut_images", "as they are") if "cut" in outcome else "",
+        "step_minutes": minutes,
+        "full_epoch_minutes": full_minutes,
+        "full_epochs": minutes / full_minutes,
+        "grace_epochs": int((course["alpha_steps"] == 0).sum()),
+        "pruning_epochs": len(pruned),
+        "first_pruning": pruned["epoch"].min(),
+        "largest_fall": pruned["fall"].max(),
+        **{name: course[name].iloc[-1] for name in ("entropy_normal", "entropy_reduce")},
+    }
+
+
+def cell_kind(cell: str) -> str:
+    """published, random or searched, by a cell's name."""
+    return "random" if cell.startswith("random-") else "searched" if "/" in cell else "published"
+
+
+def evaluation(run: Run) -> dict[str, Any]:
+    """The columns of an evaluation alone."""
+    outcome, cell = run.outcome, str(run.parameters["cell"].lower() or run.parameters["run"])
+    return {
+        "cell": cell,
+        "kind": cell_kind(cell),
+        "rule": run.parameters.get("edge_rule", ""),
+        "error": outcome["test_error"],
+        "standard_error": (outcome["test_error"] * (100 - outcome["test_error"]) / outcome["test_images"]) ** 0.5,
+        **{name: outcome.get(name) for name in ("test_images", "test_loss", "parameters", "multiply_adds")},
+    }

@@ -1,0 +1,100 @@
+"""The three frames: what they hold of a record, what they leave out, and the files made of them."""
+
+import dataclasses
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from posed import cut, pose, pose_search
+
+from asap.records.run import Recorder
+from asap.records.study import load
+from asap.report import results
+
+ROOT = Path(__file__).parents[2] / "runs"
+
+
+def planned(study, kind, label, seed=0):
+    return next(p for p in load(study).planned if (p.kind, p.label, p.parameters.seed) == (kind, label, seed))
+
+
+def test_what_is_derived_of_a_search_is_what_its_record_says(tmp_path):
+    epochs = {
+        "validation_accuracy": [0.5, 0.6, 0.55, 0.57],
+        "operations_normal": [98, 98, 84, 70],
+        "alpha_steps": [0, 78, 78, 78],
+        "seconds_weights": [20.0, 60.0, 40.0, 20.0],
+        "seconds_alpha": [0.0, 60.0, 40.0, 20.0],
+    }
+    left = {"decided": False, "undecided_edges": {"normal": 3, "reduce": 4}, "operations_left": {"normal": 20, "reduce": 21}}
+    pose_search(tmp_path, planned("methods", "search", "ASAP"), epochs, **left, cut=cut(40, 30))
+    row = results.searches(tmp_path).iloc[0]
+    assert (row["run"], row["arm_methods"], row["arm_sensitivity"], row["arm_transfer"]) == (
+        "main/asap-cifar10-cpu-seed0", "ASAP", "As decided", ""
+    )  # fmt: skip
+    assert (row["undecided"], row["edges"], row["operations"], row["operations_left"]) == (7, 28, 196, 41)
+    assert (row["accuracy"], row["one_operation"], row["derived"], row["cut_images"]) == (60.0, 40.0, 30.0, "as they are")
+    assert row["step_minutes"] == pytest.approx(260 / 60) and row["full_epoch_minutes"] == 2.0
+    assert row["full_epochs"] == pytest.approx(260 / 120)
+    assert (row["grace_epochs"], row["pruning_epochs"], row["first_pruning"], round(row["largest_fall"], 6)) == (1, 2, 3, 5.0)
+    course = results.epochs(tmp_path, row["run"])
+    assert course["fall"].round(6).tolist()[1:] == [-10.0, 5.0, -2.0] and course["pruned"].tolist() == [False, False, True, True]
+    assert course["density"].iloc[-1] == 168 / 196 and course["time"].tolist() == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_an_evaluation_s_row_says_which_cell_it_trained_and_how_sure_its_error_is(tmp_path):
+    pose(tmp_path, planned("transfer", "evaluation", "PNAS"), 20.0, multiply_adds=7)
+    pose(tmp_path, planned("methods", "evaluation", "DARTS"), 18.0)
+    pose(tmp_path, planned("sensitivity", "evaluation", "All 14 edges"), 19.0)
+    frame = results.evaluations(tmp_path).set_index("error")
+    assert frame["kind"].to_dict() == {20.0: "published", 18.0: "searched", 19.0: "searched"}
+    assert frame["cell"].to_dict() == {20.0: "pnas", 18.0: "methods/darts-cifar10-cpu-seed0", 19.0: "main/asap-cifar10-cpu-seed0"}
+    assert frame["rule"].to_dict() == {20.0: "", 18.0: "", 19.0: "all_edges"}
+    assert frame.loc[20.0, "standard_error"] == pytest.approx(0.4) and frame.loc[20.0, "multiply_adds"] == 7
+    assert frame["by_recipe"].to_dict() == {20.0: True, 18.0: True, 19.0: False} and frame.loc[19.0, "changed"] == "edge_rule"
+
+
+def test_only_finished_runs_of_committed_studies_are_results(tmp_path):
+    plan = planned("transfer", "evaluation", "ASAP")
+    for name, changed in (("plain", {}), ("replayed", {"graphs": True}), ("wide", {"channels": 20}), ("tried", {"study": "scratch"})):
+        parameters = dataclasses.replace(plan.parameters, **changed)
+        pose(tmp_path, SimpleNamespace(name=f"{parameters.study}/{name}", parameters=parameters), 17.0)
+    frame = results.evaluations(tmp_path)
+    assert dict(zip(frame["run"], frame["changed"], strict=True)) == {"cells/plain": "", "cells/replayed": "", "cells/wide": "channels"}
+    search = planned("methods", "search", "DARTS")
+    data, machine = {"variant": "posed", "fingerprint": "0"}, {"device": "cpu"}
+    Recorder(tmp_path / search.name, "search", search.parameters.identity(), data=data, machine=machine).close()
+    assert results.searches(tmp_path).empty and results.problems(tmp_path) == []
+    assert results.unfinished(tmp_path)[["run", "status", "epochs_run"]].to_numpy().tolist() == [[search.name, "running", 0]]
+
+
+def test_a_damaged_record_is_named_and_left_out_at_once(tmp_path):
+    for label in ("ASAP", "DARTS"):
+        pose_search(tmp_path, planned("methods", "search", label))
+    assert len(results.searches(tmp_path)) == 2
+    with open(tmp_path / "methods" / "darts-cifar10-cpu-seed0" / "epochs.csv", "a") as file:
+        file.write("damage")
+    assert results.searches(tmp_path)["method"].tolist() == ["asap"]
+    assert len(results.problems(tmp_path)) == 1 and "darts-cifar10-cpu-seed0/epochs.csv" in results.problems(tmp_path)[0]
+
+
+def test_a_root_without_records_has_empty_frames_that_select(tmp_path):
+    searches, evaluations = results.searches(tmp_path), results.evaluations(tmp_path)
+    assert searches[searches["by_recipe"] & (searches["scale"] == "cpu")].empty
+    assert evaluations[evaluations["by_recipe"] & (evaluations["cell"] == "asap")].empty
+    assert results.arm(searches, "methods", "ASAP").empty and math.isnan(searches["accuracy"].mean())
+
+
+def test_the_arms_of_a_study_come_in_its_order(tmp_path):
+    for label, seed in (("Random search", 0), ("ASAP", 1), ("ASAP", 0)):
+        pose_search(tmp_path, planned("methods", "search", label, seed))
+    frame = results.arm(results.searches(tmp_path), "methods")
+    assert list(zip(frame["arm_methods"], frame["seed"], strict=True)) == [("ASAP", 0), ("ASAP", 1), ("Random search", 0)]
+
+
+def test_the_flat_files_are_those_of_the_records():
+    """Made anew by `python -m asap.report.results`, and by `make book`."""
+    assert not results.problems(ROOT)
+    for name, content in results.flat(ROOT).items():
+        assert (ROOT / "results" / name).read_text(encoding="utf-8") == content, f"runs/results/{name} is stale"
