@@ -1,4 +1,4 @@
-"""The command line: `asap search|evaluate|theory|cells|runs|study`, with the parameters of records/parameters.py by name.
+"""The command line: `asap search|evaluate|theory|cells|plot|runs|study`, with the parameters of records/parameters.py by name.
 
 Progress goes to standard error; the last line on standard output is the run's folder. Exit status: 2 and one line on
 standard error for bad input, 1 for a run that failed, 130 when interrupted.
@@ -10,10 +10,18 @@ import argparse
 import dataclasses
 import json
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import UserError
+from .errors import UserError, printable
+from .records.fields import add_arguments
 from .records.parameters import EvaluationParameters, SearchParameters, make, runs_root
+from .records.presets import SCALES
+
+KINDS: dict[str, tuple[type[SearchParameters | EvaluationParameters], str, str]] = {
+    "search": (SearchParameters, "search", "search for a cell"),
+    "evaluate": (EvaluationParameters, "evaluation", "train and test a cell"),
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -29,38 +37,46 @@ def main(argv: list[str] | None = None) -> int:
         print(f"asap: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("asap: interrupted; the same command goes on from the last whole checkpoint", file=sys.stderr)
+        print("asap: interrupted; the same command goes on from the last whole checkpoint, if there is one", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        print(f"asap: {printable(error)}", file=sys.stderr)
+        return 2
 
 
 def _command(argv: list[str]) -> int:
     parser = _Parser(prog="asap", description=__doc__.splitlines()[0], allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
-    kinds: dict[str, tuple[type[SearchParameters] | type[EvaluationParameters], str]] = {
-        "search": (SearchParameters, "search for a cell"),
-        "evaluate": (EvaluationParameters, "train and test a cell"),
-    }
-    for name, (kind, text) in kinds.items():
-        sub = commands.add_parser(name, help=text, allow_abbrev=False, description=f"{text}; values not given come from the scale")
-        for field in dataclasses.fields(kind):
-            sub.add_argument(f"--{field.name.replace('_', '-')}", metavar=str(field.type), default=argparse.SUPPRESS)
-    theory = commands.add_parser("theory", help="Theorem 2: simulate Algorithm 1 on one mixed operation", allow_abbrev=False)
-    if argv[:1] == ["theory"]:
+    named = argv[0] if argv else ""  # the options of the other commands need not be made
+
+    def add(name: str, text: str, description: str = "") -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=description or text, allow_abbrev=False)
+
+    for name, (kind, scales, text) in KINDS.items():
+        sub = add(name, text, f"{text}; a value that is not given comes from the scale, else from its default, the paper's")
+        if name == named:
+            sub.usage = f"asap {name} [--PARAMETER VALUE ...]"
+            add_arguments(sub, kind, SCALES[scales])
+    theory = add("theory", "Theorem 2: simulate Algorithm 1 on one mixed operation")
+    if named == "theory":
         _theory_options(theory)
-    cells = commands.add_parser("cells", help="the published cells and their sizes", allow_abbrev=False)
-    cells.add_argument("--channels", type=int, default=36)
+    cells = add("cells", "the published cells, or one cell, and their sizes")
+    cells.add_argument("--cell", default="", help="only this one: what `asap evaluate --cell` takes")
+    cells.add_argument("--channels", type=int, default=36, help="of the first cell of the network of 4.2; default 36")
     cells.add_argument("--json", action="store_true", help="one JSON object: name → parameters, multiply_adds, source")
     cells.add_argument("--record", action="store_true", help="write the sizes of all cells, the recorded ones too, under runs/sizes/")
-    cells.add_argument("--runs-root", default="")
-    runs = commands.add_parser("runs", help="what is recorded, finished or not, and where", allow_abbrev=False)
-    runs.add_argument("--runs-root", default="")
-    study = commands.add_parser("study", help="what a study plans, what is done, how long the rest takes", allow_abbrev=False)
+    plot = add("plot", "draw a cell")
+    plot.add_argument("cell", help="a run (a folder, or study/run), or what `asap evaluate --cell` takes")
+    plot.add_argument("--output", required=True, help="the file to write: .svg, .pdf or .png")
+    runs = add("runs", "what is recorded, finished or not, and where")
+    study = add("study", "what a study plans, what is done, how long the rest takes")
     study.add_argument("name", nargs="?", default="", help="a study of runs/studies/, or a file; by default every study, in a line each")
     study.add_argument("--commands", action="store_true", help="only the commands of the runs that are left, searches first")
-    study.add_argument("--runs-root", default="")
+    for sub in (theory, cells, plot, runs, study):
+        sub.add_argument("--runs-root", default="", help="where runs are recorded; default: $ASAP_RUNS, else runs/")
     arguments, rest = parser.parse_known_args(argv)
     given = vars(arguments)
     command = given.pop("command")
@@ -70,10 +86,10 @@ def _command(argv: list[str]) -> int:
             from .theory.simulate import make_setting
 
             make_setting({name: ""})
-        if command in kinds and rest[0].startswith("--"):
-            make(kinds[command][0], {name: ""})  # names the valid ones
+        if command in KINDS and rest[0].startswith("--"):
+            make(KINDS[command][0], {name: ""})  # names the valid ones
         raise UserError(f"unexpected argument {rest[0]!r}")
-    call = {"search": _search, "evaluate": _evaluate, "theory": _theory, "cells": _cells, "runs": _runs, "study": _study}
+    call = {"search": _search, "evaluate": _evaluate, "theory": _theory, "cells": _cells, "plot": _plot, "runs": _runs, "study": _study}
     return call[command](given)
 
 
@@ -81,15 +97,13 @@ def _theory_options(theory: argparse.ArgumentParser) -> None:
     from .theory.simulate import Setting
     from .theory.tables import TABLES
 
-    for field in dataclasses.fields(Setting):
-        theory.add_argument(f"--{field.name}", metavar=str(field.type), default=argparse.SUPPRESS)
+    add_arguments(theory, Setting)
     theory.add_argument("--json", action="store_true", help="one JSON object instead of text")
     theory.add_argument("--exact", action="store_true", help="exact probabilities by dynamic programming up to the horizon")
     theory.add_argument("--record", metavar="TABLE", default="", help=f"record a table of the chapter: {', '.join(TABLES)}, or all")
     theory.add_argument(
         "--row", metavar="TABLE/TASK", default="", help="compute one task of a recorded table anew, for example schedules/3"
     )
-    theory.add_argument("--runs-root", default="")
 
 
 def _search(given: dict[str, Any]) -> int:
@@ -154,12 +168,12 @@ def _theory(given: dict[str, Any]) -> int:
 
 def _cells(given: dict[str, Any]) -> int:
     from .networks.derived import Size
-    from .paper.space import Genotype, published_cells
+    from .paper.space import Genotype, cell_by_name, cell_label, published_cells
     from .records.run import write_atomically
     from .report.tables import recorded_cells
 
-    if given["channels"] < 1:
-        raise UserError("channels must be at least 1")
+    if not 1 <= given["channels"] <= 4096:
+        raise UserError(f"channels must lie in [1, 4096], not {given['channels']}")
 
     def size(genotype: Genotype, channels: int) -> dict[str, int]:
         computed = Size(genotype, channels)
@@ -185,31 +199,49 @@ def _cells(given: dict[str, Any]) -> int:
             write_atomically(path, ("\n".join(table) + "\n").encode())
             print(path)
         return 0
+    chosen = published_cells()
+    if given["cell"]:
+        chosen = {cell_label(given["cell"]): {"genotype": cell_by_name(given["cell"]), "source": given["cell"]}}
     rows: dict[str, dict[str, Any]] = {
-        name: {**size(published[name], given["channels"]), "source": cell["source"]} for name, cell in published_cells().items()
+        name: {**size(cell["genotype"], given["channels"]), "source": cell["source"]} for name, cell in chosen.items()
     }
     if given["json"]:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     else:
         print(f"{'cell':18} {'parameters':>12} {'multiply-adds':>15}")
         for name, row in rows.items():
-            print(f"{name:18} {row['parameters']:12,} {row['multiply_adds']:15,}")
+            print(f"{printable(name):18} {row['parameters']:12,} {row['multiply_adds']:15,}")
+    return 0
+
+
+def _plot(given: dict[str, Any]) -> int:
+    from .paper.space import cell_by_name, cell_label
+    from .records.run import Run
+    from .report import figures
+
+    name, output = given["cell"], Path(given["output"])
+    if output.suffix not in (".svg", ".pdf", ".png"):
+        raise UserError(f"--output must end in .svg, .pdf or .png, not {given['output']!r}")
+    folder = next((f for f in (Path(name), runs_root(given["runs_root"]) / name) if (f / "run.json").is_file()), None)
+    genotype = Run.open(folder).genotype() if folder else cell_by_name(name)
+    title = folder.name if folder else cell_label(name)
+    figures.both_cells(title, genotype).savefig(output)
+    print(output)
     return 0
 
 
 def _runs(given: dict[str, Any]) -> int:
     from .records.run import RecordError, Run, run_folders
 
-    root = runs_root(given["runs_root"])
-    for folder in run_folders(root):
+    for folder in run_folders(runs_root(given["runs_root"])):
         try:
             info = Run.open(folder, finished=False).info
         except RecordError as error:
             print(f"damaged    {error}")
             continue
         outcome = info.get("outcome", {})
-        figures = {k: outcome[k] for k in ("test_error", "validation_accuracy", "epochs", "seconds") if k in outcome}
-        print(f"{info['status']:10} {info['kind']:10} {folder}  {' '.join(f'{k}={v}' for k, v in figures.items())}")
+        figures = " ".join(f"{k}={outcome[k]}" for k in ("test_error", "validation_accuracy", "epochs", "seconds") if k in outcome)
+        print(printable(f"{info['status']:10} {info['kind']:10} {folder}  {figures}"))
     return 0
 
 
@@ -234,7 +266,7 @@ def _study(given: dict[str, Any]) -> int:
                     state = f"damaged ({error})"
                 seconds = left.get(planned.name)
                 about = "" if seconds is None else f"  about {seconds / 60:.0f} min"
-                print(f"{state:9} {planned.kind:10} {planned.label:32} {planned.name}{about}")
+                print(printable(f"{state:9} {planned.kind:10} {planned.label:32} {planned.name}{about}"))
         known = [seconds for seconds in left.values() if seconds is not None]
         unknown = f", {len(left) - len(known)} of unknown time" if len(left) > len(known) else ""
         done = len(study.planned) - len(left)

@@ -186,7 +186,7 @@ def test_a_record_older_than_a_parameter_counts_as_at_its_default(tmp_path, monk
     interrupted(monkeypatch, quick_search)
     path = next(tmp_path.glob("runs/*/*/run.json"))
     info = json.loads(path.read_text())
-    for name in ("graphs", "edge_rule"):
+    for name in ("compile", "edge_rule"):
         info["parameters"].pop(name)
     path.write_text(json.dumps(info))
     assert Run.open(quick_search()).outcome["epochs"] == 5

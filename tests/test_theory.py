@@ -11,8 +11,6 @@ import sympy
 from scipy.stats import binomtest
 
 from asap import cli
-from asap.errors import UserError
-from asap.notebook import settings
 from asap.records.run import Run
 from asap.theory.bounds import (
     TheoryError,
@@ -228,17 +226,6 @@ def test_any_recorded_row_is_computed_anew_from_its_seed(capsys):
     for bad in ("schedules/999", "nothing/0", "schedules"):
         assert cli.main(["theory", "--row", bad]) == 2
         assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_a_notebook_s_settings():
-    names = {"operations": 3, "gaps": [1.0, 0.5], "schedules": ["theorem2", "mixture"], "repetitions": 5, "_": 1, "In": []}
-    assert [(s.schedule, s.gap, s.operations) for s in settings(names)] == [
-        ("theorem2", 1.0, 3), ("theorem2", 0.5, 3), ("mixture", 1.0, 3), ("mixture", 0.5, 3),
-    ]  # fmt: skip
-    for bad in ({"gaps": 0.5}, {"gapps": [1]}, {"gaps": ["wide"]}, {"schedules": ["slow"]}):
-        with pytest.raises(UserError) as caught:
-            settings({**names, **bad})
-        assert "\n" not in str(caught.value)
 
 
 def test_an_interrupted_table_goes_on_where_it_was(tmp_path, monkeypatch):

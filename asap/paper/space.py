@@ -4,23 +4,28 @@ A cell (paper 3.1) has two input nodes, 0 and 1 (the outputs of the two cells be
 2, 3, …, each the sum of one operation's output for every edge that enters it (Eq. 1). The cell's output is the
 concatenation of its intermediate nodes.
 
-This module knows neither torch nor the disk, so that the book can draw cells where torch is absent.
+This module knows no torch, so that the book can draw cells where torch is absent.
 """
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, read_json
 
 CELL_KINDS = ("normal", "reduce")
 NODES = 4  # intermediate nodes of a searched cell
+MOST_NODES = 32  # of any cell
 
 #: The paper's seven candidate operations (3.1), in DARTS' order.
 ASAP_OPERATIONS = (
@@ -63,8 +68,8 @@ class Edge:
 class Genotype:
     """A normal and a reduction cell, each a list of edges and of the nodes that its output concatenates.
 
-    Raises `GenotypeError` where an operation is unknown, an edge does not run forwards, an intermediate node
-    has no input, or a concatenated node does not exist.
+    Raises `GenotypeError`, which names the edge at fault, where an operation is unknown, an edge does not run forwards,
+    an intermediate node has no input, or a concatenated node does not exist.
     """
 
     normal: tuple[Edge, ...]
@@ -78,12 +83,13 @@ class Genotype:
             if not cell or not concat:
                 raise GenotypeError(f"the {kind} cell of a genotype needs edges and nodes to concatenate")
             for edge in cell:
+                where = f"edge {edge.source} → {edge.target} of the {kind} cell"
                 if edge.operation not in ALL_OPERATIONS:
-                    raise GenotypeError(f"unknown operation {edge.operation!r} in the {kind} cell; known: {', '.join(ALL_OPERATIONS)}")
+                    raise GenotypeError(f"unknown operation {edge.operation!r} on {where}; known: {', '.join(ALL_OPERATIONS)}")
                 if not 0 <= edge.source < edge.target or edge.target < 2:
-                    raise GenotypeError(
-                        f"edge {edge.source} → {edge.target} of the {kind} cell does not run from an earlier to an intermediate node"
-                    )
+                    raise GenotypeError(f"{where} does not run from an earlier to an intermediate node")
+                if edge.target >= 2 + MOST_NODES:
+                    raise GenotypeError(f"{where} makes more than {MOST_NODES} intermediate nodes")
             last = max(edge.target for edge in cell)
             missing = sorted(set(range(2, last + 1)) - {edge.target for edge in cell})
             if missing:
@@ -111,14 +117,48 @@ class Genotype:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Genotype:
         """The inverse of `to_dict`; other keys (a source, a note) are left alone. Raises `GenotypeError`."""
-        try:
-            fields: dict[str, Any] = {}
-            for kind in CELL_KINDS:
-                fields[kind] = tuple(Edge(str(o), int(s), int(t)) for o, s, t in data[kind])
-                fields[f"{kind}_concat"] = tuple(int(node) for node in data[f"{kind}_concat"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise GenotypeError(f"not a genotype: {error!r}") from None
+        fields: dict[str, Any] = {}
+        for kind in CELL_KINDS:
+            for name in (kind, f"{kind}_concat"):
+                if not isinstance(data, Mapping) or not isinstance(data.get(name), list | tuple):
+                    raise GenotypeError(f"not a genotype: it has no list {name!r}")
+            for edge in data[kind]:
+                if not isinstance(edge, list | tuple) or [type(part) for part in edge] != [str, int, int]:
+                    raise GenotypeError(f"not a genotype: an edge of the {kind} cell is {edge!r:.60}, not [operation, source, target]")
+            if not all(type(node) is int for node in data[f"{kind}_concat"]):
+                raise GenotypeError(f"not a genotype: the nodes of {kind}_concat must be whole numbers")
+            fields[kind] = tuple(Edge(*edge) for edge in data[kind])
+            fields[f"{kind}_concat"] = tuple(data[f"{kind}_concat"])
         return cls(**fields)
+
+    @classmethod
+    def from_darts(cls, text: str) -> Genotype:
+        """DARTS' text, `Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=range(2, 6), …)`, with two edges for each node in turn.
+
+        It is parsed, never evaluated. Raises `GenotypeError`.
+        """
+        try:
+            call = ast.parse(text.strip(), mode="eval").body
+            if not isinstance(call, ast.Call) or call.args:
+                raise ValueError("Genotype(normal=…, normal_concat=…, reduce=…, reduce_concat=…) is wanted")
+            data: dict[str, Any] = {str(word.arg): _literal(word.value) for word in call.keywords}
+            for kind in CELL_KINDS:
+                pairs = data[kind]
+                if len(pairs) % 2:
+                    raise ValueError(f"the {kind} cell has {len(pairs)} edges, not two for each node")
+                data[kind] = [(operation, source, 2 + i // 2) for i, (operation, source) in enumerate(pairs)]
+        except KeyError as error:
+            raise GenotypeError(f"not a genotype in DARTS' text: it has no {error}") from None
+        except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError) as error:
+            raise GenotypeError(f"not a genotype in DARTS' text: {error or type(error).__name__}") from None
+        return cls.from_dict(data)
+
+
+def _literal(node: ast.expr) -> Any:
+    """A literal, or `range` of two literals as a list."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range" and not node.keywords:
+        return list(range(*(ast.literal_eval(bound) for bound in node.args))[: MOST_NODES + 1])
+    return ast.literal_eval(node)
 
 
 def published_cells() -> dict[str, dict[str, Any]]:
@@ -134,15 +174,47 @@ def published_cell(name: str) -> Genotype:
         if known.lower() == name.lower():
             genotype: Genotype = cell["genotype"]
             return genotype
-    raise GenotypeError(f"unknown cell {name!r}; known: {', '.join(cells)}, and random-SEED")
+    raise GenotypeError(f"unknown cell {name!r}; known: {', '.join(cells)}, random-SEED, and the path of a file")
 
 
 def cell_by_name(name: str) -> Genotype:
-    """A published cell, or `random-SEED`: the cell that `random_genotype` draws with that seed. Raises `GenotypeError`."""
+    """A cell by what `--cell` takes. Raises `GenotypeError`.
+
+    The name of a published one; `random-SEED`, which `random_genotype` draws with that seed; DARTS' text; or the path
+    (with a slash, or ending in .json) of a JSON file as `Genotype.to_dict` has it, or of a folder that holds genotype.json.
+    """
     kind, _, seed = name.partition("-")
     if kind.lower() == "random" and seed.isdecimal():
         return random_genotype(np.random.default_rng(int(seed)))
-    return published_cell(name)
+    if _is_text(name):
+        return Genotype.from_darts(name)
+    if not _is_path(name):
+        return published_cell(name)
+    path = Path(name) / "genotype.json" if Path(name).is_dir() else Path(name)
+    try:
+        return Genotype.from_dict(read_json(path))
+    except FileNotFoundError:
+        raise GenotypeError(f"there is no file {path}") from None
+    except ValueError as error:  # a GenotypeError too
+        raise GenotypeError(f"{path}: {error}") from None
+
+
+def cell_label(name: str) -> str:
+    """A name, fit for a folder's, of what `cell_by_name` takes: that of the file or the folder, or a digest of DARTS' text."""
+    if _is_text(name):
+        return f"genotype-{hashlib.sha256(''.join(name.split()).encode()).hexdigest()[:8]}"
+    if not _is_path(name):
+        return name
+    path = PurePath(name.replace("\\", "/"))
+    return re.sub(r"[^\w.+-]", "_", path.parent.name if path.name == "genotype.json" else path.stem) + ".json"
+
+
+def _is_text(name: str) -> bool:
+    return name.lstrip().startswith("Genotype(")
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or "\\" in name or name.endswith(".json")
 
 
 def derive(

@@ -20,23 +20,49 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "random": {},
 }
 
+#: A parameter's name here, and what users of other code call it.
+OTHER_NAMES = {
+    "learning_rate": "lr base_lr max_lr learning_rate_max",
+    "learning_rate_min": "lr_min min_lr",
+    "alpha_learning_rate": "arch_learning_rate arch_lr alpha_lr",
+    "alpha_weight_decay": "arch_weight_decay alpha_wd",
+    "weight_decay": "wd l2",
+    "gradient_clip": "grad_clip clip clip_grad",
+    "rate_schedule": "lr_scheduler scheduler",
+    "batch": "batch_size batchsize bs",
+    "epochs": "num_epochs n_epochs max_epochs",
+    "images": "train_portion num_images limit subset",
+    "channels": "init_channels init_ch width",
+    "layers": "cells num_cells n_cells depth",
+    "nodes": "steps num_nodes n_nodes",
+    "cell": "arch genotype architecture network model",
+    "method": "algorithm searcher optimizer model",
+    "drop_path": "drop_path_prob drop_path_rate dropout",
+    "auxiliary_weight": "auxiliary aux_weight",
+    "cutout": "cutout_length",
+    "label_smoothing": "smoothing label_smooth",
+    "autoaugment": "auto_augment aa",
+    "initial_temperature": "temperature temp t0 T0 tau_max",
+    "temperature_decay": "beta decay annealing_rate",
+    "grace_temperature": "tau grace",
+    "threshold": "theta prune_threshold",
+    "device": "gpu gpus cuda",
+    "threads": "workers num_workers num_threads cpus",
+    "precision": "amp fp16 bf16 half",
+    "data_root": "data data_dir data_path root",
+    "runs_root": "save save_dir out output output_dir log_dir",
+    "study": "name tag exp experiment",
+    "minutes": "timeout time_limit max_minutes",
+}
+
+# fmt: off
 SCALES: dict[str, dict[str, dict[str, Any]]] = {
     "search": {
         # About a minute, on scikit-learn's digits: every step of a search, to its own end. An epoch has few α steps, so α is
         # fast and the temperature falls fast.
         "tiny": {
-            "dataset": "digits",
-            "channels": 4,
-            "layers": 3,
-            "nodes": 4,
-            "images": 640,
-            "batch": 32,
-            "epochs": 14,
-            "alpha_rate_factor": 40.0,
-            "temperature_decay": 0.8,
-            "prune_start": 5,
-            "prune_end": 13,
-            "threads": 1,
+            "dataset": "digits", "channels": 4, "layers": 3, "nodes": 4, "images": 640, "batch": 32, "epochs": 14, "threads": 1,
+            "alpha_rate_factor": 40.0, "temperature_decay": 0.8, "prune_start": 5, "prune_end": 13,
         },
         # A real search on CIFAR-10 in about half an hour on one core. 2,500 + 2,500 images make 78 α steps an epoch
         # where the paper has 260; α's rate is raised in that proportion, so that α moves as far in an epoch.
@@ -46,32 +72,13 @@ SCALES: dict[str, dict[str, dict[str, Any]]] = {
     "evaluation": {
         # Seconds, on the digits.
         "tiny": {
-            "dataset": "digits",
-            "channels": 8,
-            "layers": 4,
-            "batch": 64,
-            "epochs": 6,
-            "learning_rate": 0.05,
-            "rate_schedule": "one_cycle",
-            "cutout": 2,
-            "drop_path": 0.0,
-            "autoaugment": False,
-            "threads": 1,
+            "dataset": "digits", "channels": 8, "layers": 4, "batch": 64, "epochs": 6, "learning_rate": 0.05, "threads": 1,
+            "rate_schedule": "one_cycle", "cutout": 2, "drop_path": 0.0, "autoaugment": False,
         },
         # A short recipe that ranks cells: a one-cycle rate, and no regularisation that a short training cannot use.
         "cpu": {
-            "channels": 16,
-            "layers": 8,
-            "batch": 64,
-            "epochs": 5,
-            "learning_rate": 0.1,
-            "rate_schedule": "one_cycle",
-            "drop_path": 0.0,
-            "cutout": 0,
-            "label_smoothing": 0.0,
-            "auxiliary_weight": 0.0,
-            "autoaugment": False,
-            "threads": 1,
+            "channels": 16, "layers": 8, "batch": 64, "epochs": 5, "learning_rate": 0.1, "rate_schedule": "one_cycle", "threads": 1,
+            "drop_path": 0.0, "cutout": 0, "label_smoothing": 0.0, "auxiliary_weight": 0.0, "autoaugment": False,
         },
         "paper": {},
     },
@@ -86,17 +93,11 @@ DATASET_RECIPES: dict[str, dict[str, Any]] = {
     "cinic10": {**_OTHER, "epochs": 400},
     **dict.fromkeys(FREIBURG, _OTHER),
     "imagenet": {
-        "channels": 50,
-        "layers": 14,
-        "batch": 256,
-        "epochs": 250,
-        "learning_rate": 0.2,
-        "rate_schedule": "cosine",
-        "weight_decay": 1e-4,
-        "drop_path": 0.0,
-        "squeeze_excitation": True,
+        "channels": 50, "layers": 14, "batch": 256, "epochs": 250, "learning_rate": 0.2, "rate_schedule": "cosine", "weight_decay": 1e-4,
+        "drop_path": 0.0, "squeeze_excitation": True,
     },
 }
+# fmt: on
 #: What a data set needs at every scale.
 DATASET_NEEDS: dict[str, dict[str, Any]] = {
     "svhn": {"flip": False},  # a mirrored digit is none; the paper does not say

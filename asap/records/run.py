@@ -14,25 +14,25 @@ a digest of itself and of the other files, so a damaged record is named and left
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import hashlib
 import io
 import json
 import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+import filelock
 import pandas as pd
 
-from ..errors import UserError
+from ..errors import UserError, read_content, read_json
 from ..paper.space import CELL_KINDS, EDGE_RULES, Genotype, genotype_by_rule
-from .parameters import checkout
+from .fields import shown
 
 CHECKPOINT = "checkpoint.pt"
 TIME_COLUMNS = ("seconds_weights", "seconds_alpha", "seconds_measure", "seconds", "peak_memory_mb")
@@ -40,6 +40,10 @@ TIME_COLUMNS = ("seconds_weights", "seconds_alpha", "seconds_measure", "seconds"
 
 class RecordError(UserError):
     """A record that is missing, damaged, in use, or of other parameters."""
+
+
+class MissingRecord(RecordError):
+    """A folder that holds no record."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -87,20 +91,6 @@ def _own_digest(info: Mapping[str, Any]) -> str:
     return _digest(_json({key: value for key, value in info.items() if key != "digest"}))
 
 
-def git_commit() -> str:
-    """The checkout's commit, with `+changes` where package files differ from it; `unknown` outside a checkout."""
-    try:
-
-        def git(*words: str) -> str:
-            return subprocess.run(
-                ["git", "-C", str(checkout()), *words], capture_output=True, text=True, check=True, timeout=20
-            ).stdout.strip()
-
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", "asap") else "")
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-
-
 class Recorder:
     """The writing side of one run's folder. Holds a lock on it, so that no second process writes there."""
 
@@ -112,45 +102,56 @@ class Recorder:
         matches: Callable[[Mapping[str, Any]], bool] | None = None,
         **described: Any,
     ) -> None:
-        """Open a new run, or go on with an unfinished one of the same identity.
+        """Open a new run, or go on with an unfinished one of the same identity; a finished one needs no right to write.
 
         matches: whether recorded parameters are those of this run; by default, whether they are equal.
-        Raises `RecordError` where the folder holds a run of other parameters or data, or is in use.
+        Raises `RecordError` where the folder holds a run of other parameters, data or genotype, is in use or cannot be written.
         """
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock: IO[str] = open(folder / ".lock", "w")  # noqa: SIM115
+        self._lock = filelock.FileLock(folder / ".lock", timeout=0)  # which follows no link
+        self.info = self._recorded(kind, identity, matches or dict(identity).__eq__, described)
+        if self.finished:
+            with contextlib.suppress(OSError):
+                self.checkpoint.unlink(missing_ok=True)  # of a run that was killed just before it had
+            return
         try:
-            self._open(kind, identity, matches or dict(identity).__eq__, described)
-        except BaseException:
-            self._lock.close()
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            self.info = self._recorded(kind, identity, matches or dict(identity).__eq__, described)  # another may have ended it meanwhile
+            if not self.finished:
+                for left in folder.glob(".*.part"):  # of a write that was killed
+                    left.unlink(missing_ok=True)
+                opened = [*self.info.get("opened", []), _now()]
+                self.info |= {**described, "opened": opened, "started": opened[0], "status": "running"}
+                self._write("run.json", _json(self.info))
+        except BaseException as error:
+            self.close()
+            if isinstance(error, filelock.Timeout):
+                raise RecordError(f"{folder} is in use by another process") from None
+            if isinstance(error, OSError):
+                raise RecordError(f"cannot write under {folder}: {error.strerror or error}") from None
             raise
 
-    def _open(
-        self, kind: str, identity: Mapping[str, Any], matches: Callable[[Mapping[str, Any]], bool], described: dict[str, Any]
-    ) -> None:
+    def _recorded(
+        self, kind: str, identity: Mapping[str, Any], matches: Callable[[Mapping[str, Any]], bool], described: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What run.json holds, or what a new one begins with."""
         folder = self.folder
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RecordError(f"{folder} is in use by another process") from None
-        if (folder / "run.json").is_file():
-            self.info = read_info(folder)
-            for key, value in (("kind", kind), ("data", described.get("data"))):
-                if self.info.get(key) != json.loads(json.dumps(value)):
-                    raise RecordError(f"{folder} holds a run of other {key}: {_difference(self.info.get(key), value)}")
-            if not matches(self.info.get("parameters", {})):
-                raise RecordError(f"{folder} holds a run of other parameters: {_difference(self.info.get('parameters'), identity)}")
-        else:
-            self.info = {"format": 1, "kind": kind, "study": folder.parent.name, "name": folder.name, "parameters": dict(identity)}
-        if self.info.get("status") != "finished":
-            opened = [*self.info.get("opened", []), _now()]
-            self.info |= {**described, "opened": opened, "started": opened[0], "status": "running"}
-            self._write("run.json", _json(self.info))
+            info = read_info(folder)
+        except MissingRecord:
+            return {"format": 1, "kind": kind, "study": folder.parent.name, "name": folder.name, "parameters": dict(identity)}
+        for key, value in (("kind", kind), ("data", described.get("data")), ("genotype", described.get("genotype"))):
+            there, here = info.get(key), json.loads(json.dumps(value))
+            if there != here:
+                raise RecordError(f"{folder} holds a run of other {key}: {_difference(there, here)}")
+        if not matches(info["parameters"]):
+            raise RecordError(f"{folder} holds a run of other parameters: {_difference(info['parameters'], identity)}")
+        return info
 
     @property
     def finished(self) -> bool:
-        return bool(self.info["status"] == "finished")
+        return self.info.get("status") == "finished"
 
     @property
     def checkpoint(self) -> Path:
@@ -194,10 +195,12 @@ class Recorder:
     def fail(self, reason: str) -> None:
         """Say in the record that the run failed. It may be started again, and then goes on from its checkpoint."""
         self.info |= {"ended": _now(), "status": "failed", "reason": reason}
-        self._write("run.json", _json(self.info))
+        with contextlib.suppress(OSError):  # a full disk may be the reason
+            self._write("run.json", _json(self.info))
 
     def close(self) -> None:
-        self._lock.close()
+        """Release the lock."""
+        self._lock.release()
 
 
 @dataclass
@@ -222,30 +225,46 @@ class Follower:
     def close(self) -> None: ...
 
 
-def _difference(a: Any, b: Any) -> str:
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return ", ".join(f"{k} is {a.get(k)!r} there, {b.get(k)!r} here" for k in sorted({*a, *b}) if a.get(k) != b.get(k))
-    return f"{a!r} there, {b!r} here"
+def _difference(there: Any, here: Any, name: str = "") -> str:
+    """Where two JSON values differ, in words; of lists, the first place."""
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        keys = [key for key in sorted({*there, *here}) if there.get(key) != here.get(key)]
+        return ", ".join(_difference(there.get(key), here.get(key), key) for key in keys)
+    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here) and there != here:
+        place = next(i for i, (a, b) in enumerate(zip(there, here, strict=True)) if a != b)
+        return f"{name}[{place}] is {there[place]!r:.80} there, {here[place]!r:.80} here"
+    return f"{name or 'it'} is {there!r:.80} there, {here!r:.80} here"
+
+
+#: What run.json holds at the least, and of which type.
+_FORM: dict[str, Any] = {"kind": str, "study": str, "name": str, "status": str, "parameters": dict}
+_OPTIONAL: dict[str, Any] = {"outcome": dict, "files": dict, "opened": list, "machine": dict}
 
 
 def read_info(folder: Path) -> dict[str, Any]:
     """run.json of a run's folder, checked. Raises `RecordError` where it is missing, damaged or tampered with."""
+    path = folder / "run.json"
     try:
-        info = json.loads((folder / "run.json").read_bytes())
-        if not isinstance(info, dict) or info["status"] not in ("running", "finished", "failed"):
-            raise ValueError("not a record")
-        if info["status"] == "finished" and info["digest"] != _own_digest(info):
+        info = read_json(path)
+        if not isinstance(info, dict):
+            raise ValueError("it is no record")
+        for key, kind in (_FORM | {key: kind for key, kind in _OPTIONAL.items() if key in info}).items():
+            if not isinstance(info.get(key), kind):
+                raise ValueError(f"its {key} is {shown(info.get(key))}")
+        if info["status"] not in ("running", "finished", "failed"):
+            raise ValueError(f"its status is {shown(info['status'])}")
+        if info["status"] == "finished" and info.get("digest") != _own_digest(info):
             raise ValueError("its digest does not match")
         return info
     except FileNotFoundError:
-        raise RecordError(f"{folder} holds no run (no run.json)") from None
-    except (OSError, ValueError, KeyError) as error:
-        raise RecordError(f"{folder / 'run.json'} is damaged: {error}") from None
+        raise MissingRecord(f"{folder} holds no run (no run.json)") from None
+    except ValueError as error:
+        raise RecordError(f"{path} is damaged: {error}") from None
 
 
 @dataclass(frozen=True)
 class Run:
-    """The reading side of one run."""
+    """The reading side of one run. What it reads raises `RecordError` where a file is missing or damaged."""
 
     folder: Path
     info: dict[str, Any]
@@ -259,14 +278,29 @@ class Run:
         info = read_info(folder)
         if finished and info["status"] != "finished":
             raise RecordError(f"{folder} did not finish: its status is {info['status']}")
+        run = cls(folder, info)
         for name, digest in info.get("files", {}).items():
             try:
-                same = _digest((folder / name).read_bytes()) == digest
-            except OSError:
+                same = Path(name).name == name and _digest(run._content(name)) == digest
+            except RecordError:
                 same = False
             if not same:
                 raise RecordError(f"{folder / name} is missing or differs from what the run wrote")
-        return cls(folder, info)
+        return run
+
+    def _content(self, name: str) -> bytes:
+        try:
+            return read_content(self.folder / name, 10**8)
+        except OSError as error:
+            raise RecordError(f"{self.folder / name} cannot be read: {error.strerror or error}") from None
+
+    def _read(self, name: str, reader: Callable[[Any], Any]) -> Any:
+        try:
+            return reader(io.BytesIO(self._content(name)))
+        except RecordError:
+            raise
+        except (ValueError, TypeError, RecursionError) as error:
+            raise RecordError(f"{self.folder / name} is damaged: {error}") from None
 
     @property
     def name(self) -> str:
@@ -283,20 +317,23 @@ class Run:
 
     def epochs(self) -> pd.DataFrame:
         """epochs.csv: one row an epoch."""
-        return pd.read_csv(self.folder / "epochs.csv")
+        return self._read("epochs.csv", pd.read_csv)
 
     def architecture(self) -> pd.DataFrame:
         """architecture.parquet: epoch, cell, edge, source, target, operation, alpha, phi, alive, and the α gradients' statistics."""
-        return pd.read_parquet(self.folder / "architecture.parquet")
+        return self._read("architecture.parquet", pd.read_parquet)
 
     def genotype(self, rule: str = "") -> Genotype:
-        """The cell that the search ended in; by another of `space.EDGE_RULES` than its own, the cell that it would have given.
+        """The cell that the search ended in, or that the evaluation trained; by another of `space.EDGE_RULES` than its own, the
+        cell that it would have given.
 
         Raises `RecordError` where the record does not tell that cell: the method sampled cells, or the rule needs Φ between epochs.
         """
+        if self.info["kind"] == "evaluation":
+            return Genotype.from_dict(self.info.get("genotype", {}))
         own = self.parameters.get("edge_rule", EDGE_RULES[0])
         if rule in ("", own):
-            return Genotype.from_dict(json.loads((self.folder / "genotype.json").read_bytes()))
+            return Genotype.from_dict(self._read("genotype.json", json.load))
         if self.parameters["method"] in ("enas", "random") or rule not in ("alpha", "all_edges"):
             raise RecordError(f"{self.folder} does not tell the cell by the edge rule {rule!r}, only by its own, {own!r}")
         frame = self.architecture()
@@ -310,16 +347,26 @@ class Run:
 
     def results(self) -> pd.DataFrame:
         """results.csv of a study of the theory."""
-        return pd.read_csv(self.folder / "results.csv")
+        return self._read("results.csv", pd.read_csv)
 
     def test(self) -> dict[str, Any]:
         """test.json of an evaluation."""
-        return dict(json.loads((self.folder / "test.json").read_bytes()))
+        return dict(self._read("test.json", json.load))
 
 
 def run_folders(root: Path) -> Iterator[Path]:
-    """Every folder runs/<study>/<run>/ that holds a run.json, in order."""
-    yield from (path.parent for path in sorted(root.glob("*/*/run.json")))
+    """Every folder runs/<study>/<run>/ that holds a run.json, in order; none where there is no root.
+
+    Raises `RecordError` where the root cannot be read.
+    """
+    try:
+        studies = sorted(root.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RecordError(f"cannot read {root}: {error.strerror}") from None
+    for study in studies:
+        yield from (path.parent for path in sorted(study.glob("*/run.json")))
 
 
 def find_runs(root: Path, kind: str = "", **parameters: Any) -> tuple[list[Run], list[str]]:

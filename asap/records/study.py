@@ -21,6 +21,7 @@ Every value is a parameter of records/parameters.py, and a list is a grid. Knows
 from __future__ import annotations
 
 import itertools
+import math
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -31,10 +32,12 @@ from typing import Any
 
 import yaml
 
-from ..errors import UserError
-from .parameters import EvaluationParameters, ParameterError, SearchParameters, checkout, make, run_name
-from .run import RecordError, Run, find_runs
+from ..errors import UserError, read_content
+from .fields import ParameterError, shown
+from .parameters import EvaluationParameters, SearchParameters, checkout, make, run_name
+from .run import MissingRecord, RecordError, Run, find_runs
 
+MOST_RUNS = 10_000
 KINDS = {"search": SearchParameters, "evaluation": EvaluationParameters}
 
 
@@ -66,17 +69,16 @@ class Planned:
 
     def command(self) -> str:
         """What runs it."""
-        words = ["asap", "search" if self.kind == "search" else "evaluate"]
-        for key, value in self.given.items():
-            words += [f"--{key.replace('_', '-')}", str(value).lower() if isinstance(value, bool) else str(value)]
-        return shlex.join(words)
+        options = [word for key, value in self.given.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+        return shlex.join(["asap", "search" if self.kind == "search" else "evaluate", *options])
 
     def record(self, root: Path) -> Run | None:
         """Its record, finished or not; None where there is none. Raises `RecordError` where it is damaged or another's."""
         folder = root / self.name
-        if not (folder / "run.json").is_file():
+        try:
+            run = Run.open(folder, finished=False)
+        except MissingRecord:
             return None
-        run = Run.open(folder, finished=False)
         if run.info["kind"] != self.kind or not self.parameters.matches(run.parameters):
             raise RecordError(f"{folder} holds a run of other parameters than the study's")
         return run
@@ -112,10 +114,9 @@ class Study:
         done, _ = find_runs(root)
         times: dict[tuple[Any, ...], list[float]] = {}
         for run in done:
-            if "seconds" in run.outcome:
-                p = run.parameters
-                for like in _likenesses(run.info["kind"], p):
-                    times.setdefault(like, []).append(float(run.outcome["seconds"]))
+            if isinstance(run.outcome.get("seconds"), int | float):
+                for like in _likenesses(run.info["kind"], run.parameters):
+                    times.setdefault(like, []).append(run.outcome["seconds"])
         names = {run.name for run in done}
         left: dict[str, float | None] = {}
         for planned in self.planned:
@@ -125,10 +126,11 @@ class Study:
         return left
 
 
-def _likenesses(kind: str, p: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+def _likenesses(kind: str, p: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """From the closest: what makes two runs take about the same time."""
-    scale = (kind, p.get("scale"), p.get("precision"))
-    return [(*scale, p.get("dataset"), p.get("method"), p.get("cell")), (*scale, p.get("dataset"), p.get("method")), scale]
+    scale = (kind, str(p.get("scale")), str(p.get("precision")))
+    search = (*scale, str(p.get("dataset")), str(p.get("method")))
+    return [(*search, str(p.get("cell"))), search, scale]
 
 
 def studies_root() -> Path:
@@ -145,11 +147,12 @@ def load(name: str) -> Study:
     """The study of this name, or in this file. Raises `StudyError`, one line, where it is missing or makes no sense."""
     path = Path(name) if name.endswith(".yaml") else studies_root() / f"{name}.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(read_content(path, 10**6).decode("utf-8"), _Loader)
     except FileNotFoundError:
-        raise StudyError(f"there is no study {name!r}; known: {', '.join(names())}") from None
-    except (OSError, yaml.YAMLError) as error:
-        raise StudyError(f"{path}: {' '.join(str(error).split())[:200]}") from None
+        raise StudyError(f"there is no study {name!r}; known: {', '.join(names()) or 'none'}") from None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:200]
+        raise StudyError(f"{path}: {reason}") from None
     try:
         return plan(path.stem, content)
     except UserError as error:
@@ -159,15 +162,26 @@ def load(name: str) -> Study:
 def plan(name: str, content: Mapping[str, Any]) -> Study:
     """The study of this name and content (as the YAML has it). Raises `UserError`, one line, where it makes no sense."""
     try:
-        planned = tuple(_planned(content))
+        planned = tuple(itertools.islice(_planned(content), MOST_RUNS + 1))
         if set(content) != {"title", "runs"}:
             raise StudyError("a study has a title and runs, nothing else")
     except (KeyError, TypeError, AttributeError) as error:
-        raise StudyError(f"not a study ({error!r})") from None
+        raise StudyError(f"not a study ({error!r:.200})") from None
+    if len(planned) > MOST_RUNS:
+        raise StudyError(f"more than {MOST_RUNS:,} runs")
     twice = [run for run, count in Counter(p.name for p in planned).items() if count > 1]
     if twice:
         raise StudyError(f"{twice[0]} is planned twice")
-    return Study(name, content["title"], planned)
+    return Study(name, str(content["title"]), planned)
+
+
+class _Loader(yaml.SafeLoader):
+    """Without aliases: a few lines of them can stand for more values than memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("a study has no aliases (*name)")
+        return super().compose_node(parent, index)
 
 
 def _planned(content: Mapping[str, Any]) -> Iterator[Planned]:
@@ -176,18 +190,18 @@ def _planned(content: Mapping[str, Any]) -> Iterator[Planned]:
         if extra := set(group) - {"kind", "common", "arms", "of"}:
             raise StudyError(f"unknown key {sorted(extra)[0]!r} of a group of runs; known: kind, common, arms, of")
         if group["kind"] not in KINDS:
-            raise StudyError(f"kind must be search or evaluation, not {group['kind']!r}")
+            raise StudyError(f"kind must be search or evaluation, not {shown(group['kind'])}")
         common = group.get("common", {})
         if "of" in group:
             if group["of"] != "searches" or group["kind"] != "evaluation" or "arms" in group:
                 raise StudyError("`of: searches` makes evaluations of the searches above, and takes no arms")
             for s in searches:
                 beside = {"run": s.name, "seed": s.parameters.seed, "study": s.parameters.study}
-                yield from (_one("evaluation", s.label, given) for given in _grid({**beside, **common}))
+                yield from (_one("evaluation", s.label, given) for given in grid({**beside, **common}))
             continue
         for label, arm in group["arms"].items():
             for part in arm if isinstance(arm, list) else [arm]:
-                for given in _grid({**common, **part}):
+                for given in grid({**common, **part}):
                     planned = _one(group["kind"], label, given)
                     if planned.kind == "search":
                         searches.append(planned)
@@ -200,8 +214,11 @@ def _one(kind: str, label: str, given: dict[str, Any]) -> Planned:
     return Planned(str(label), given, make(KINDS[kind], given))
 
 
-def _grid(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every combination of the values that are lists."""
+def grid(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every combination of the values that are lists. Raises `StudyError` where they are over `MOST_RUNS`."""
     options = [value if isinstance(value, list) else [value] for value in given.values()]
+    count = math.prod(map(len, options))
+    if count > MOST_RUNS:
+        raise StudyError(f"a grid of {count:,} runs; a study has at most {MOST_RUNS:,}")
     for values in itertools.product(*options):
         yield dict(zip(given, values, strict=True))

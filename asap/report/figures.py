@@ -111,6 +111,16 @@ def cells(kind: str, named: Sequence[tuple[str, Genotype]]) -> Figure:
     return figure
 
 
+def both_cells(name: str, genotype: Genotype) -> Figure:
+    """The normal and the reduction cell of a genotype, one below the other."""
+    style()
+    figure, axes = plt.subplots(2, 1, figsize=(9, 7.2), layout="constrained")
+    for ax, (kind, title) in zip(axes, CELL_NAMES.items(), strict=True):
+        draw_cell(ax, genotype, kind, f"{name}: {title}")
+    plt.close(figure)
+    return figure
+
+
 def _draw_mixture(axes: Axes, frame: pd.DataFrame, title: str) -> None:
     """A cell of mixed operations at one epoch: an arrow for each operation alive, the darker the larger its Φ."""
     nodes = sorted(frame["target"].unique())

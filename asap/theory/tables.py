@@ -19,7 +19,8 @@ from scipy.special import logsumexp
 from scipy.stats import binom
 
 from ..paper.equations import beta
-from ..records.run import Recorder, git_commit
+from ..records.parameters import git_commit
+from ..records.run import Recorder
 from .bounds import TheoryError, crossing, exact_escape, exact_pair
 from .simulate import Practical, Setting, simulate, simulate_practical
 

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..records.parameters import ParameterError
-from ..records.run import git_commit
+from ..records.parameters import ParameterError, git_commit
 
 
 def choose_device(name: str) -> torch.device:

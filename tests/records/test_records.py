@@ -1,0 +1,186 @@
+import json
+import os
+
+import filelock
+import pandas as pd
+import pytest
+
+from asap.cli import main
+from asap.errors import UserError
+from asap.paper.space import published_cell
+from asap.records.run import Recorder, RecordError, Run, find_runs, write_atomically
+
+DATA = {"name": "digits", "variant": "digits"}
+
+
+def record(root, name="one", finish=True, **parameters):
+    recorder = Recorder(root / "study" / name, "evaluation", {"cell": "ASAP", "run": "", **parameters}, data=DATA, machine={})
+    recorder.epochs([{"epoch": 1, "train_loss": 0.5}])
+    recorder.test({"test_error": 5.0})
+    if finish:
+        recorder.finish({"test_error": 5.0})
+    recorder.close()
+    return recorder.folder
+
+
+def test_a_record_is_read_back(tmp_path):
+    run = Run.open(record(tmp_path, seed=3))
+    assert run.name == "study/one" and run.parameters["seed"] == 3 and run.outcome == run.test() == {"test_error": 5.0}
+    pd.testing.assert_frame_equal(run.epochs(), pd.DataFrame([{"epoch": 1, "train_loss": 0.5}]))
+
+
+def test_find_runs_selects_and_leaves_out_what_did_not_finish(tmp_path):
+    record(tmp_path, "a", seed=1)
+    record(tmp_path, "b", seed=2)
+    record(tmp_path, "c", finish=False, seed=1)
+    runs, problems = find_runs(tmp_path, "evaluation", seed=1)
+    assert [run.name for run in runs] == ["study/a"] and not problems
+    assert find_runs(tmp_path, "search") == ([], [])
+    assert [run.parameters["seed"] for run in find_runs(tmp_path)[0]] == [1, 2]
+
+
+@pytest.mark.parametrize("damage", ["truncate run.json", "change run.json", "change epochs.csv", "delete test.json"])
+def test_a_damaged_record_is_named_and_left_out(tmp_path, damage):
+    record(tmp_path, "whole")
+    folder = record(tmp_path, "hurt")
+    action, name = damage.split()
+    path = folder / name
+    if action == "delete":
+        path.unlink()
+    elif action == "truncate":
+        path.write_bytes(path.read_bytes()[:-20])
+    else:
+        path.write_text(path.read_text().replace("5", "4", 1))
+    runs, problems = find_runs(tmp_path)
+    assert [run.name for run in runs] == ["study/whole"]
+    assert len(problems) == 1 and "hurt" in problems[0] and "\n" not in problems[0]
+
+
+def test_a_record_is_locked_while_it_is_written(tmp_path):
+    first = Recorder(tmp_path / "study" / "one", "search", {}, data=DATA)
+    with pytest.raises(RecordError, match="in use"):
+        Recorder(tmp_path / "study" / "one", "search", {}, data=DATA)
+    first.close()
+
+
+def test_other_data_do_not_go_on_with_a_run(tmp_path):
+    record(tmp_path, finish=False)
+    with pytest.raises(RecordError, match=r"other data: variant is 'digits' there, 'other' here"):
+        Recorder(tmp_path / "study" / "one", "evaluation", {"cell": "ASAP", "run": ""}, data={**DATA, "variant": "other"})
+
+
+def test_a_write_is_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_atomically(path, b"first")
+
+    def full(handle):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, b"second")
+    assert path.read_bytes() == b"first" and [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_run_json_keeps_innermost_lists_on_a_line(tmp_path):
+    folder = record(tmp_path, shape=[1, 2, 3])
+    text = (folder / "run.json").read_text()
+    assert '"shape": [1, 2, 3]' in text and json.loads(text)["parameters"]["shape"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"status": "running"}',
+        '{"status": "finished", "kind": "search", "study": "a", "name": "b", "parameters": {}}',
+        '{"status": "running", "kind": 1, "study": "a", "name": "b", "parameters": {}}',
+        '{"status": "running", "kind": "search", "study": "a", "name": "b", "parameters": []}',
+        '{"status": "running", "kind": "search", "study": "a", "name": "b", "parameters": {}, "files": {"../../x": 1}}',
+        '{"status": ["running"], "kind": "search", "study": "a", "name": "b", "parameters": {}}',
+        "[]",
+        "",
+        "[" * 100_000,
+        b"\xff\xfe\x00",
+        "fifo",
+    ],
+)
+def test_one_bad_record_stops_nothing(tmp_path, capsys, content):
+    record(tmp_path, "whole")
+    hurt = tmp_path / "study" / "hurt"
+    hurt.mkdir()
+    if content == "fifo":
+        os.mkfifo(hurt / "run.json")
+    else:
+        (hurt / "run.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    runs, problems = find_runs(tmp_path)
+    assert [run.name for run in runs] == ["study/whole"] and len(problems) == 1 and "hurt" in problems[0] and problems[0].isprintable()
+    assert main(["runs", "--runs-root", str(tmp_path)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 2 and out[0].startswith("damaged ") and out[1].startswith("finished ")
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1, 2]", "fifo"])
+def test_a_damaged_file_of_a_run_is_named(tmp_path, content):
+    recorder = Recorder(tmp_path / "study" / "one", "search", {"edge_rule": "alpha"})
+    for name in ("genotype.json", "epochs.csv", "architecture.parquet", "test.json"):
+        if content == "fifo":
+            os.mkfifo(recorder.folder / name)
+        else:
+            (recorder.folder / name).write_text(content)
+    recorder.close()
+    run = Run.open(recorder.folder, finished=False)
+    for read in (run.genotype, run.architecture):
+        with pytest.raises(UserError) as caught:
+            read()
+        assert str(caught.value).isprintable()
+
+
+def test_control_characters_of_a_record_never_reach_a_terminal(tmp_path, capsys):
+    record(tmp_path, "\x1b[31mred\u202e")
+    folder = record(tmp_path, "hurt", finish=False)
+    info = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**info, "status": "\x1b]0;title\x07"}))
+    assert main(["runs", "--runs-root", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert all(line.isprintable() for line in out.splitlines()) and "\\x1b[31mred" in out and len(out.splitlines()) == 2
+
+
+def test_a_finished_run_needs_no_right_to_write(tmp_path, monkeypatch):
+    folder = record(tmp_path)
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    monkeypatch.setattr("asap.records.run.write_atomically", refuse)
+    assert Recorder(folder, "evaluation", {"cell": "ASAP", "run": ""}, data=DATA).finished
+    with pytest.raises(RecordError, match=r"cannot write under .*: Permission denied"):
+        Recorder(tmp_path / "study" / "other", "evaluation", {}, data=DATA)
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
+    folder, precious = tmp_path / "study" / "one", tmp_path / "precious"
+    folder.mkdir(parents=True)
+    precious.write_text("all of it")
+    (folder / ".lock").symlink_to(precious)
+    with pytest.raises(RecordError, match="cannot write under"):
+        Recorder(folder, "search", {}, data=DATA)
+    assert precious.read_text() == "all of it"
+
+
+def test_another_genotype_does_not_go_on_with_a_run(tmp_path):
+    cell = published_cell("ASAP").to_dict()
+    other = {**cell, "normal": [["skip_connect", *cell["normal"][0][1:]], *cell["normal"][1:]]}
+    Recorder(tmp_path / "study" / "one", "evaluation", {}, data=DATA, genotype=cell).close()
+    Recorder(tmp_path / "study" / "one", "evaluation", {}, data=DATA, genotype=cell).close()
+    with pytest.raises(RecordError, match=r"holds a run of other genotype: normal\[0\] is .* there, \['skip_connect'"):
+        Recorder(tmp_path / "study" / "one", "evaluation", {}, data=DATA, genotype=other)
+
+
+def test_what_a_kill_left_is_swept_at_the_next_start(tmp_path):
+    folder = record(tmp_path, finish=False)
+    (folder / ".checkpoint.pt.x.part").write_bytes(b"half")
+    record(tmp_path)
+    (folder / "checkpoint.pt").write_bytes(b"whole")
+    Recorder(folder, "evaluation", {"cell": "ASAP", "run": ""}, data=DATA)
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "epochs.csv", "run.json", "test.json"]
