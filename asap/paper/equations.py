@@ -1,4 +1,4 @@
-"""Temperatures, thresholds and entropies: pure functions of the paper's section 3.2 and 4.5.
+"""The paper's equations for temperatures, thresholds, pruning and entropy: pure functions of numbers and arrays (3.2, 4.1, 4.4, 4.5).
 
 Temperatures have the unit of an architecture weight α; time is counted in epochs from 1 (the paper's "per epoch",
 4.1), so the first epoch of Eq. 9 runs at T0·β.
@@ -68,30 +68,5 @@ def normalised_entropy(phi: np.ndarray, operations: int) -> np.ndarray:
     phi: probabilities (…, N), 0 for an operation that has been pruned. Returns an array (…).
     """
     p = np.asarray(phi, dtype=np.float64)
-    terms = np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0)
+    terms = np.where(p == 0, 0.0, p * np.log(np.where(p > 0, p, 1.0)))  # what is no number stays none
     return np.maximum(-terms.sum(axis=-1), 0.0) / math.log(operations)
-
-
-def power_cosine(step: float, steps: int, cycles: int, maximum: float, minimum: float, decay: float, p: float = 2.0) -> float:
-    """The learning rate of cyclic power cosine annealing (4.2; sharpDARTS), at a step in [0, steps).
-
-    Each of the `cycles` equal cycles falls from its amplitude to `minimum`; the amplitude is multiplied by `decay`
-    from one cycle to the next. Within a cycle at progress u in [0, 1):
-    minimum + (maximum − minimum)·(p^(1 + ½(1 + cos πu)) − p)/(p² − p).
-    """
-    length = steps / cycles
-    cycle = min(int(step / length), cycles - 1)
-    u = step / length - cycle
-    shape = (p ** (1 + 0.5 * (1 + math.cos(math.pi * u))) - p) / (p * p - p)
-    return minimum + (maximum * decay**cycle - minimum) * shape
-
-
-def cosine(step: float, steps: int, maximum: float, minimum: float = 0.0) -> float:
-    """The learning rate of one cosine from `maximum` at step 0 to `minimum` at `steps` (DARTS)."""
-    return minimum + (maximum - minimum) * 0.5 * (1 + math.cos(math.pi * step / steps))
-
-
-def one_cycle(step: float, steps: int, maximum: float, warm_up: float = 0.2) -> float:
-    """A linear rise to `maximum` over the first `warm_up` of the steps and a linear fall to 0: for short trainings."""
-    progress = step / steps
-    return maximum * (progress / warm_up if progress < warm_up else (1 - progress) / (1 - warm_up))

@@ -11,7 +11,8 @@ from torch import Tensor
 from ..paper.equations import theorem2_temperature, threshold
 from ..paper.space import CELL_KINDS
 from ..records.parameters import SearchParameters
-from .method import Differentiable, Masks, Step
+from .alpha import Differentiable
+from .method import Masks, Step
 
 
 class Anneal(Differentiable):
@@ -19,6 +20,8 @@ class Anneal(Differentiable):
 
     With the schedule `theorem2`, T_t and θ_t = e^{−t}/N change from α step to α step.
     """
+
+    prunes = True
 
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
         super().__init__(parameters, device)
@@ -68,3 +71,5 @@ class Anneal(Differentiable):
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         super().load_tensors(tensors)
         self.steps = int(tensors["steps"])
+        if self.by_step:
+            self.cool()

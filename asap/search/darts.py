@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .method import Batch, Differentiable, Mixture, Step, frozen
+from .alpha import Differentiable, frozen
+from .method import Batch, Mixture, Step
 
 
 class Darts(Differentiable):

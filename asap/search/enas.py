@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..paper.space import ASAP_OPERATIONS, CELL_KINDS, Edge, Genotype, edges
+from ..paper.space import CELL_KINDS, Edge, Genotype, edges
 from ..records.parameters import SearchParameters
 from ..train.device import random_stream
-from .method import Masks, Mixture, Step, one_cell
+from ..train.session import ALPHA, CELLS, LOOKS
+from .method import Mixture, Sampler, Step
 
 
 @dataclass(frozen=True)
@@ -98,20 +99,18 @@ class Controller(nn.Module):
         return Sample(torch.stack(taken, 1), log_probability, entropy, probabilities)
 
 
-class Enas:
+class Enas(Sampler):
     """The controller's reward is the accuracy of a sampled cell on a validation batch, against a moving baseline."""
 
-    graphable = steady = False
     baseline_decay = 0.99
     entropy_weight = 1e-4  # of the sample's entropy, added to the reward
     looks = 256  # cells drawn to tell the sampling distribution of each edge
 
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
-        self.parameters, self.device = parameters, device
-        self.operations: tuple[str, ...] = ASAP_OPERATIONS
+        super().__init__(parameters, device)
         self.controller = Controller(parameters.nodes, len(self.operations))  # small and one by one: it stays on the CPU
         with torch.no_grad():
-            stream = random_stream(parameters.seed, 0, 7)
+            stream = random_stream(parameters.seed, 0, ALPHA)
             for weight in self.controller.parameters():
                 weight.uniform_(-0.1, 0.1, generator=stream)
         rate = parameters.alpha_learning_rate * parameters.alpha_rate_factor
@@ -123,7 +122,7 @@ class Enas:
 
     def begin_epoch(self, epoch: int) -> None:
         self.epoch = epoch
-        self.stream = random_stream(self.parameters.seed, epoch, 8)
+        self.stream = random_stream(self.parameters.seed, epoch, CELLS)
         # the best of the cells that this epoch's steps have drawn: accuracy and −loss on its one batch
         self.best = torch.full((2,), -torch.inf, dtype=torch.float64)
         self.best_choices = torch.zeros(self.controller.decisions, dtype=torch.int64)
@@ -133,10 +132,7 @@ class Enas:
 
     @torch.no_grad()
     def mixture(self) -> Mixture:
-        return self._mixture(self.controller(1, self.stream).choices[0])
-
-    def _mixture(self, choices: Tensor) -> Mixture:
-        return one_cell(self._cell(choices), self.operations, self.parameters.nodes, self.device)
+        return self.one(self._cell(self.controller(1, self.stream).choices[0]))
 
     def _cell(self, choices: Tensor) -> Genotype:
         """The cell of one row of choices (D,)."""
@@ -155,7 +151,7 @@ class Enas:
         sample: Sample = self.controller(1, self.stream)
         images, labels = step.validation
         with torch.no_grad():
-            logits = step.logits(images, self._mixture(sample.choices[0]))
+            logits = step.logits(images, self.one(self._cell(sample.choices[0])))
             loss = F.cross_entropy(logits, labels)
             scores = torch.stack([(logits.argmax(1) == labels).double().mean(), -loss.double()]).cpu()
         if tuple(scores.tolist()) > tuple(self.best.tolist()):
@@ -170,21 +166,12 @@ class Enas:
         self.baseline = mean if self.baseline.isnan() else self.baseline + (1 - self.baseline_decay) * (mean - self.baseline)
         return -(sample.log_probability * (reward - self.baseline)).mean()
 
-    def to_prune(self, epoch_ends: bool) -> Masks | None:
-        return None
-
-    def pruned(self, masks: Masks) -> None:
-        raise AssertionError("ENAS prunes nothing")
-
-    def status(self) -> dict[str, float]:
-        return {"temperature": float("nan"), "threshold": float("nan")}
-
     @torch.no_grad()
     def snapshot(self) -> dict[str, dict[str, np.ndarray]]:
         """phi: the probability of each operation given that the edge is taken, averaged over sampled cells."""
         nodes, count = self.parameters.nodes, len(self.operations)
         graph = edges(nodes)
-        sample: Sample = self.controller(self.looks, random_stream(self.parameters.seed, self.epoch, 9))
+        sample: Sample = self.controller(self.looks, random_stream(self.parameters.seed, self.epoch, LOOKS))
         kept = {}
         for k, kind in enumerate(CELL_KINDS):
             mass, times = np.zeros((len(graph), count)), np.zeros((len(graph), 1))
@@ -204,7 +191,7 @@ class Enas:
         return self._cell(self.best_choices if self.best[0] > -torch.inf else self.controller(1, self.stream).choices[0])
 
     def tensors(self) -> dict[str, Tensor]:
-        kept = {"baseline": self.baseline, "best": self.best, "best_choices": self.best_choices}
+        kept = {"baseline": self.baseline, "best": self.best, "best_choices": self.best_choices, "stream": self.stream.get_state()}
         kept |= {f"controller.{name}": value for name, value in self.controller.state_dict().items()}
         for name, weight in self.controller.named_parameters():
             for key, value in self.optimizer.state.get(weight, {}).items():
@@ -213,6 +200,8 @@ class Enas:
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         self.baseline, self.best, self.best_choices = (tensors[name].clone() for name in ("baseline", "best", "best_choices"))
+        if "stream" in tensors:  # not in checkpoints of epochs' ends alone
+            self.stream.set_state(tensors["stream"])
         self.controller.load_state_dict({k.removeprefix("controller."): v for k, v in tensors.items() if k.startswith("controller.")})
         for name, weight in self.controller.named_parameters():
             prefix = f"adam.{name}."

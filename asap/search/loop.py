@@ -1,4 +1,4 @@
-"""The search loop (Algorithm 1): w step, α step, prune, measure, record, checkpoint. Knows no method by name."""
+"""The search loop (Algorithm 1): w step, α step, prune, measure, record. Knows no method by name; train/session.py has the rest."""
 
 from __future__ import annotations
 
@@ -13,30 +13,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..networks.supernet import Supernet
-from ..paper import equations as annealing
+from ..paper.equations import normalised_entropy
 from ..paper.space import CELL_KINDS, Genotype, edges
 from ..records.parameters import ParameterError, SearchParameters
 from ..records.run import Recorder
 from ..train import device as machine
 from ..train import distributed, graphs
 from ..train.batches import Batches, ImageData
-from ..train.checkpoint import CheckpointError, load_optimizer, optimizer_tensors, read_tensors, write_tensors
+from ..train.ends import Signals
 from ..train.graphs import graphed
-from ..train.progress import tqdm
-from ..train.session import (
-    GLOBAL,
-    INIT,
-    RECALIBRATION,
-    SPLIT,
-    TRAIN_ORDER,
-    VALIDATION_ORDER,
-    Deadline,
-    check_finite,
-    measure,
-    prepare,
-    recalibrate,
-    recording,
-)
+from ..train.measure import measure, recalibrate
+from ..train.rates import cosine
+from ..train.recording import prepare, recording
+from ..train.session import GLOBAL, INIT, RECALIBRATION, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, Session
 from .method import Batch, Masks, Mixture, Step, one_cell
 from .methods import make_method
 
@@ -45,24 +34,32 @@ def search(parameters: SearchParameters, progress: bool = True) -> Path:
     """Run a search, or go on with an unfinished one, and return its folder under runs/.
 
     A finished run is left as it is. Raises `UserError` before any work where the input is bad, `RunFailed` where the
-    loss stopped being finite.
+    loss stopped being finite or memory or disk ran out, `OutOfTime` and `Interrupted` where it goes on another time.
     """
     if distributed.world() > 1:
         raise ParameterError("a search runs in one process, not under torchrun")
-    device, images = prepare(parameters)
-    assert isinstance(images, ImageData)
-    with recording(parameters, "search", device, images) as recorder:
-        assert isinstance(recorder, Recorder)
-        if not recorder.finished:
-            _Search(parameters, images, device, recorder).run(progress)
-        return recorder.folder
+    with Signals() as signals:
+        device, images = prepare(parameters)
+        assert isinstance(images, ImageData)
+        with recording(parameters, "search", device, images) as recorder:
+            assert isinstance(recorder, Recorder)
+            if not recorder.finished:
+                _Search(parameters, images, device, recorder).run(progress, signals)
+            return recorder.folder
 
 
-class _Search:
+class _Search(Session):
     """The state of one running search."""
 
+    p: SearchParameters
+    recorder: Recorder
+    train: Batches
+    network: Supernet
+    optimizer: torch.optim.SGD
+
     def __init__(self, p: SearchParameters, images: ImageData, device: torch.device, recorder: Recorder) -> None:
-        self.p, self.device, self.recorder = p, device, recorder
+        super().__init__(p, device, recorder)
+        self.title = p.method
         # the training images are halved by one random order: the first half is for w, the second for α
         order = torch.randperm(len(images.train), generator=machine.random_stream(p.seed, 0, SPLIT))[: p.images or None]
         half = len(order) // 2
@@ -74,93 +71,73 @@ class _Search:
         self.method = make_method(p, device)
         self.network = Supernet(self.method.operations, p.channels, p.layers, p.nodes, images.classes, images.channels)
         self.network.to(device).to(memory_format=torch.channels_last)
-        self.names: dict[Tensor, str] = {parameter: name for name, parameter in self.network.named_parameters()}
         self.optimizer = torch.optim.SGD(self.network.parameters(), p.learning_rate, p.momentum, weight_decay=p.weight_decay)
         self.forward = torch.compile(self.network) if p.compile else self.network
         self.weight_step = graphed(self._weight_step, device, p.graphs and self.method.steady)
         self.alpha_step = graphed(self._alpha_step, device, p.graphs and self.method.graphable)
-        self.epoch = 0  # whole epochs done
-        self.rows: list[dict[str, Any]] = []
         self.history: list[dict[str, dict[str, np.ndarray]]] = []
-        if recorder.checkpoint.is_file():
-            self.load()
+        self.resume()
 
     # the loop
 
-    def run(self, progress: bool) -> None:
-        p = self.p
-        steps, deadline = len(self.train), Deadline(p.minutes)
-        with tqdm(total=p.epochs * steps, initial=self.epoch * steps, desc=p.method, unit="step", disable=not progress) as bar:
-            while self.epoch < p.epochs and not self.decided():
-                row = self.run_epoch(bar)
-                check_finite(row)
-                bar.set_postfix(
-                    accuracy=f"{row['validation_accuracy']:.3f}",
-                    T=f"{row['temperature']:.2f}",
-                    operations=row["operations_normal"] + row["operations_reduce"],
-                )
-                self.save()
-                if self.epoch < p.epochs and not self.decided():
-                    deadline.check(row["seconds"])
-        self.finish()
-
-    def run_epoch(self, bar: Any) -> dict[str, Any]:
+    def begin_epoch(self) -> None:
         p, epoch = self.p, self.epoch + 1
         machine.seed_everything(p.seed, epoch, GLOBAL)
         self.method.begin_epoch(epoch)
-        rate = annealing.cosine(epoch - 1, p.epochs, p.learning_rate, p.learning_rate_min)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = cosine(epoch - 1, p.epochs, p.learning_rate, p.learning_rate_min)
+
+    def run_epoch(self) -> dict[str, Any]:
+        p, epoch = self.p, self.epoch + 1
+        self.start_epoch()
         graphs.reset(self.weight_step, self.alpha_step)  # rate and temperature are constants of a graph
-        began = time.perf_counter()
-        weights_clock, alpha_clock, measure_clock = (machine.Stopwatch(self.device) for _ in range(3))
-        loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        clocks = self.clocks
         validation = self.validation.epoch(machine.random_stream(p.seed, epoch, VALIDATION_ORDER))
+        for _ in range(self.alpha_steps):  # those of before the checkpoint
+            next(validation)
         self.network.train()
-        for batch in self.train.epoch(machine.random_stream(p.seed, epoch, TRAIN_ORDER)):
-            weights_clock.start()
+        for batch in self.steps(self.train.epoch(machine.random_stream(p.seed, epoch, TRAIN_ORDER))):
+            clocks["weights"].start()
             loss, hits = self.weight_step(*batch)
-            loss_sum += loss
-            correct += hits
-            weights_clock.stop()
+            self.loss_sum += loss
+            self.correct += hits
+            clocks["weights"].stop()
             if self.method.learns():
-                alpha_clock.start()
+                clocks["alpha"].start()
                 self.alpha_step(*batch, *next(validation))
                 self.prune(self.method.to_prune(epoch_ends=False))
-                alpha_clock.stop()
-            bar.update()
+                clocks["alpha"].stop()
+                self.alpha_steps += 1
         self.prune(self.method.to_prune(epoch_ends=True))
         images = len(self.train) * p.batch
-        measure_clock.start()
+        clocks["measure"].start()
         validation_loss, validation_accuracy = measure(
             self.network, lambda x: self.logits(x, self.method.mixture().detached()), self.validation
         )
-        measure_clock.stop()
+        clocks["measure"].stop()
         snapshot = self.method.snapshot()
-        entropy = {k: float(annealing.normalised_entropy(snapshot[k]["phi"], len(self.method.operations)).mean()) for k in CELL_KINDS}
-        row = {
+        self.history.append({k: snapshot[k] | {"alive": self.network.alive[k].copy()} for k in CELL_KINDS})
+        entropy = {k: float(normalised_entropy(snapshot[k]["phi"], len(self.method.operations)).mean()) for k in CELL_KINDS}
+        return {
             "epoch": epoch,
             **self.method.status(),
-            "learning_rate": rate,
-            "train_loss": float(loss_sum) / len(self.train),
-            "train_accuracy": int(correct) / images,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train_loss": float(self.loss_sum) / len(self.train),
+            "train_accuracy": int(self.correct) / images,
             "validation_loss": validation_loss,
             "validation_accuracy": validation_accuracy,
             **{f"operations_{kind}": int(self.network.alive[kind].sum()) for kind in CELL_KINDS},
             **{f"entropy_{kind}": entropy[kind] for kind in CELL_KINDS},
-            "alpha_steps": len(self.train) if self.method.learns() else 0,
+            "alpha_steps": self.alpha_steps,
             "images": images,
-            "seconds_weights": round(weights_clock.total(), 4),
-            "seconds_alpha": round(alpha_clock.total(), 4),
-            "seconds_measure": round(measure_clock.total(), 4),
-            "seconds": round(time.perf_counter() - began, 4),
+            **{f"seconds_{name}": round(clock.total(), 4) for name, clock in clocks.items()},
+            "seconds": round(time.perf_counter() - self.began, 4),
             "peak_memory_mb": round(machine.peak_memory(self.device), 1),
         }
-        self.rows.append(row)
-        self.history.append({k: snapshot[k] | {"alive": self.network.alive[k].copy()} for k in CELL_KINDS})
-        self.epoch = epoch
-        return row
+
+    def shown(self, row: dict[str, Any]) -> dict[str, Any]:
+        left = row["operations_normal"] + row["operations_reduce"]
+        return {"accuracy": f"{row['validation_accuracy']:.3f}", "T": f"{row['temperature']:.2f}", "operations": left}
 
     def logits(self, images: Tensor, mixture: Mixture) -> Tensor:
         with machine.autocast(self.device, self.p.precision):
@@ -195,10 +172,12 @@ class _Search:
         """Delete operations from the network, and their weights and momentum from the optimizer."""
         gone = {id(parameter): parameter for parameter in self.network.prune(masks)}
         for parameter in gone.values():
-            del self.names[parameter]
             self.optimizer.state.pop(parameter, None)
         for group in self.optimizer.param_groups:
             group["params"] = [parameter for parameter in group["params"] if id(parameter) not in gone]
+
+    def done(self) -> bool:
+        return self.epoch >= self.p.epochs or (self.epoch > 0 and self.decided())
 
     def decided(self) -> bool:
         """Whether every mixed operation is down to one operation: the stopping rule of 3.1."""
@@ -231,42 +210,22 @@ class _Search:
         frame = pd.concat(parts, ignore_index=True)
         return frame.astype({"cell": "category", "operation": "category"})
 
-    def save(self) -> None:
-        """Write the checkpoint, then the record so far."""
-        tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
-        tensors |= {f"sgd/{name}": value for name, value in optimizer_tensors(self.optimizer, self.names).items()}
-        tensors |= {f"method/{name}": value for name, value in self.method.tensors().items()}
+    def tensors(self) -> dict[str, Tensor]:
+        tensors = {f"method/{name}": value for name, value in self.method.tensors().items()}
         tensors |= {f"alive/{kind}": torch.from_numpy(mask) for kind, mask in self.network.alive.items()}
-        for column in self.history[0][CELL_KINDS[0]]:
+        for column in self.history[0][CELL_KINDS[0]] if self.history else ():
             for kind in CELL_KINDS:
                 tensors[f"history/{kind}/{column}"] = torch.from_numpy(np.stack([h[kind][column] for h in self.history]))
-        state = {"identity": self.p.identity(), "epoch": self.epoch, "rows": self.rows}
-        write_tensors(self.recorder.checkpoint, tensors, state)
-        self.recorder.epochs(self.rows)
+        return tensors
 
-    def load(self) -> None:
-        """Go back to the last whole checkpoint."""
-        path = self.recorder.checkpoint
-        tensors, state = read_tensors(path)
-        if not self.p.matches(state.get("identity", {})):
-            raise CheckpointError(f"{path} belongs to a search of other parameters")
-        groups: dict[str, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            group, rest = name.split("/", 1)
-            groups.setdefault(group, {})[rest] = value
-        try:
-            self.drop({kind: ~groups["alive"][kind].numpy() for kind in CELL_KINDS})
-            self.network.load_state_dict(groups["network"])
-            load_optimizer(self.optimizer, self.names, groups.get("sgd", {}))
-            self.method.load_tensors(groups["method"])
-            self.epoch, self.rows = state["epoch"], state["rows"]
-            columns: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in CELL_KINDS}
-            for name, value in groups["history"].items():
-                kind, column = name.split("/")
-                columns[kind][column] = value.numpy()
-            self.history = [{k: {c: v[i] for c, v in columns[k].items()} for k in CELL_KINDS} for i in range(self.epoch)]
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise CheckpointError(f"{path} does not fit this search: {' '.join(str(error).split())[:160]}") from None
+    def restore(self, groups: dict[str, dict[str, Tensor]]) -> None:
+        self.drop({kind: ~groups["alive"][kind].numpy() for kind in CELL_KINDS})
+        self.method.load_tensors(groups["method"])
+        columns: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in CELL_KINDS}
+        for name, value in groups.get("history", {}).items():
+            kind, column = name.split("/")
+            columns[kind][column] = value.numpy()
+        self.history = [{k: {c: v[i] for c, v in columns[k].items()} for k in CELL_KINDS} for i in range(self.epoch)]
 
     def cut(self, genotype: Genotype) -> dict[str, dict[str, float]]:
         """The validation accuracy of what the search ends in, with the weights of the supernet: the relaxation bias (3.1, 4.5).
@@ -292,19 +251,15 @@ class _Search:
         last = self.rows[-1]
         genotype = self.method.genotype(self.p.edge_rule)
         undecided = {kind: int((mask.sum(1) > 1).sum()) for kind, mask in self.network.alive.items()}
-        self.recorder.epochs(self.rows)
+        outcome = {
+            "decided": self.decided(),
+            "undecided_edges": undecided,
+            "operations_left": {kind: last[f"operations_{kind}"] for kind in CELL_KINDS},
+            "validation_accuracy": last["validation_accuracy"],
+            "cut": self.cut(genotype),
+            "cut_images": "augmented",  # that BatchNorm was averaged over; without this key, as they are
+            "parameters_left": sum(parameter.numel() for parameter in self.network.parameters()),
+        }
         self.recorder.architecture(self.frame())
         self.recorder.genotype(genotype)
-        self.recorder.finish(
-            {
-                "epochs": self.epoch,
-                "decided": self.decided(),
-                "undecided_edges": undecided,
-                "operations_left": {kind: last[f"operations_{kind}"] for kind in CELL_KINDS},
-                "validation_accuracy": last["validation_accuracy"],
-                "cut": self.cut(genotype),
-                "cut_images": "augmented",  # that BatchNorm was averaged over; without this key, as they are
-                "seconds": round(sum(row["seconds"] for row in self.rows), 1),
-                "parameters_left": sum(parameter.numel() for parameter in self.network.parameters()),
-            }
-        )
+        self.close(outcome)

@@ -1,9 +1,9 @@
-"""The protocol between the search loop and a method, and what the methods with differentiable α have in common."""
+"""The protocol between the search loop and a method: with what weights are the operations mixed now (`mixture`), how is α updated
+from this batch (`update`), which operations go (`to_prune`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 
 from ..networks.supernet import Supernet
-from ..paper.equations import temperature
-from ..paper.space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, Genotype, edges, genotype_by_rule
+from ..paper.space import ASAP_OPERATIONS, CELL_KINDS, Genotype, edges
 from ..records.parameters import SearchParameters
-from ..train.device import random_stream
 
 Batch = tuple[Tensor, Tensor]  # images (B, C, H, W), labels (B,)
 Masks = dict[str, np.ndarray]  # for each cell kind, booleans (E, O)
@@ -63,6 +61,7 @@ class Method(Protocol):
 
     operations: tuple[str, ...]
     graphable: bool  # whether `update` is the same sequence of device operations each time, without a look at a value
+    prunes: bool  # whether it means to end with one operation an edge
     steady: bool  # whether between two prunings of an epoch `mixture` has the same operations and constants
 
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None: ...
@@ -83,7 +82,7 @@ class Method(Protocol):
         """Which operations go now, asked after every update and at the end of each epoch; None for none."""
 
     def pruned(self, masks: Masks) -> None:
-        """Told when they are gone."""
+        """Told when they are gone; never, where `prunes` is false."""
 
     def status(self) -> dict[str, float]:
         """What epochs.csv keeps of the method: `temperature` and `threshold`."""
@@ -96,173 +95,30 @@ class Method(Protocol):
         samples cells has nothing to choose."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that a resumed search needs."""
+        """Everything that a resumed search needs, of this epoch too."""
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `tensors` gave."""
+        """Put back what `tensors` gave, after `begin_epoch` where that was within an epoch."""
 
 
-@contextmanager
-def frozen(network: torch.nn.Module) -> Iterator[None]:
-    """No gradient reaches the network's weights, and none is computed for them."""
-    network.requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.requires_grad_(True)
+class Sampler:
+    """What methods have in common that draw cells, one for each step of w, and prune nothing."""
 
-
-class Differentiable:
-    """α on every edge, learned by Adam from the first-order gradient of the validation loss; mixed by Φ(α; T), Eq. 3."""
-
-    graphable = True
-    steady = True
+    graphable = steady = prunes = False
 
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
-        self.parameters = p = parameters
-        self.operations: tuple[str, ...] = DARTS_OPERATIONS if p.candidates == "darts" else ASAP_OPERATIONS
-        shape = (len(edges(p.nodes)), len(self.operations))
-        stream = random_stream(p.seed, 0, 7)
-        self.alpha = {kind: (p.alpha_init * torch.randn(shape, generator=stream)).to(device).requires_grad_() for kind in CELL_KINDS}
-        self.alive = {kind: torch.ones(shape, dtype=torch.bool, device=device) for kind in CELL_KINDS}
-        self.optimizer = torch.optim.Adam(
-            list(self.alpha.values()),
-            lr=p.alpha_learning_rate * p.alpha_rate_factor,
-            betas=(0.5, 0.999),  # 6.2.1
-            weight_decay=p.alpha_weight_decay,
-            capturable=device.type == "cuda",  # its step count on the device, for CUDA graphs
-        )
-        # Φ of the surviving operation when its edge was last pruned; nan before
-        self.score = {kind: torch.full(shape[:1], float("nan"), device=device) for kind in CELL_KINDS}
-        self.gradients = {kind: GradientStatistics(shape, device) for kind in CELL_KINDS}
+        self.parameters, self.device = parameters, device
+        self.operations: tuple[str, ...] = ASAP_OPERATIONS
         self.epoch = 0
-        self.temperature = p.initial_temperature
 
-    def begin_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-        self.cool()
-        for statistics in self.gradients.values():
-            statistics.reset()
-
-    def cool(self) -> None:
-        """Set the temperature."""
-        p = self.parameters
-        self.temperature = temperature(p.schedule, self.epoch, p.epochs, p.initial_temperature, p.temperature_decay)
-
-    def learns(self) -> bool:
-        return True
-
-    def phi(self, kind: str) -> Tensor:
-        """Φ(α; T) of Eq. 3 over the operations alive, (E, O); 0 for the others."""
-        return torch.softmax((self.alpha[kind] / self.temperature).masked_fill(~self.alive[kind], -torch.inf), -1)
-
-    def mixture(self) -> Mixture:
-        return Mixture({kind: self.phi(kind) for kind in CELL_KINDS})
-
-    def update(self, step: Step) -> None:
-        """One Adam step along the gradient of the validation loss, w held fixed (first order)."""
-        with frozen(step.network):
-            loss = step.loss(step.validation, self.mixture())
-            gradients = torch.autograd.grad(loss, list(self.alpha.values()))
-        self.apply(dict(zip(self.alpha, gradients, strict=True)))
-
-    def apply(self, gradients: Mapping[str, Tensor]) -> None:
-        """Take the Adam step for these gradients, (E, O) for each cell kind."""
-        for kind, gradient in gradients.items():
-            self.gradients[kind].add(gradient)
-            self.alpha[kind].grad = gradient
-        self.optimizer.step()
+    def one(self, cell: Genotype) -> Mixture:
+        return one_cell(cell, self.operations, self.parameters.nodes, self.device)
 
     def to_prune(self, epoch_ends: bool) -> Masks | None:
         return None
 
     def pruned(self, masks: Masks) -> None:
-        for kind, mask in masks.items():
-            gone = torch.from_numpy(mask).to(self.alive[kind].device)
-            edges_hit = gone.any(1)
-            survivor = self.phi(kind).detach().masked_fill(gone, 0).amax(1)
-            self.score[kind] = torch.where(edges_hit, survivor, self.score[kind])
-            self.alive[kind] &= ~gone
-            # an operation's optimizer state goes with it, and its α rests at 0
-            with torch.no_grad():
-                self.alpha[kind].masked_fill_(gone, 0.0)
-            for value in self.optimizer.state.get(self.alpha[kind], {}).values():
-                if isinstance(value, Tensor) and value.shape == gone.shape:
-                    value.masked_fill_(gone, 0.0)
+        raise AssertionError("a method that samples cells prunes nothing")
 
     def status(self) -> dict[str, float]:
-        return {"temperature": self.temperature, "threshold": float("nan")}
-
-    def snapshot(self) -> dict[str, dict[str, np.ndarray]]:
-        kept = {}
-        for kind in CELL_KINDS:
-            dead = ~self.alive[kind]
-            alpha = self.alpha[kind].detach().masked_fill(dead, float("nan"))
-            columns = {"alpha": alpha, "phi": self.phi(kind).detach()}
-            columns |= {f"gradient_{name}": value.masked_fill(dead, float("nan")) for name, value in self.gradients[kind].summary().items()}
-            kept[kind] = {name: value.cpu().float().numpy() for name, value in columns.items()}
-        return kept
-
-    def genotype(self, rule: str) -> Genotype:
-        """One operation an edge, the one of the largest Φ but `none`; the edges by the rule."""
-        phi = {kind: self.phi(kind).detach().cpu().numpy() for kind in CELL_KINDS}
-        alpha = {kind: self.alpha[kind].detach().cpu().numpy() for kind in CELL_KINDS}
-        before = {
-            kind: np.where((self.alive[kind].sum(1) == 1).cpu().numpy(), self.score[kind].cpu().numpy(), np.nan) for kind in CELL_KINDS
-        }
-        return genotype_by_rule(rule, self.operations, phi, alpha, before, self.parameters.nodes)
-
-    def tensors(self) -> dict[str, Tensor]:
-        kept = {}
-        for kind in CELL_KINDS:
-            kept[f"alpha.{kind}"], kept[f"alive.{kind}"], kept[f"score.{kind}"] = self.alpha[kind], self.alive[kind], self.score[kind]
-            for key, value in self.optimizer.state.get(self.alpha[kind], {}).items():
-                kept[f"adam.{kind}.{key}"] = value
-        return kept
-
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        for kind in CELL_KINDS:
-            device = self.alpha[kind].device
-            with torch.no_grad():
-                self.alpha[kind].copy_(tensors[f"alpha.{kind}"])
-            self.alive[kind] = tensors[f"alive.{kind}"].to(device)
-            self.score[kind] = tensors[f"score.{kind}"].to(device)
-            prefix = f"adam.{kind}."
-            state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-            if state:
-                where = {"step": device if device.type == "cuda" else torch.device("cpu")}
-                self.optimizer.state[self.alpha[kind]] = {k: v.to(where.get(k, device)).clone() for k, v in state.items()}
-
-
-class GradientStatistics:
-    """Mean, deviation, largest magnitude and lag-1 autocorrelation of the α gradients of an epoch, for each operation.
-
-    Theorem 2 speaks of exactly these: the bound L, the gap between the means, and independence through time.
-    """
-
-    def __init__(self, shape: tuple[int, int], device: torch.device) -> None:
-        self.shape, self.device = shape, device
-        self.reset()
-
-    def reset(self) -> None:
-        def zero() -> Tensor:
-            return torch.zeros(self.shape, dtype=torch.float64, device=self.device)
-
-        self.count = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.total, self.squares, self.lagged, self.largest, self.last = zero(), zero(), zero(), zero(), zero()
-
-    def add(self, gradient: Tensor) -> None:
-        g = gradient.detach().double()
-        self.count += 1
-        self.total += g
-        self.squares += g * g
-        self.lagged += g * self.last
-        torch.maximum(self.largest, g.abs(), out=self.largest)
-        self.last.copy_(g)
-
-    def summary(self) -> dict[str, Tensor]:
-        mean = self.total / self.count
-        variance = (self.squares / self.count - mean * mean).clamp_min(0)
-        lagged = self.lagged / (self.count - 1).clamp_min(1) - mean * mean
-        largest = self.largest + 0 * mean
-        return {"mean": mean, "deviation": variance.sqrt(), "largest": largest, "autocorrelation": lagged / variance}
+        return {"temperature": float("nan"), "threshold": float("nan")}

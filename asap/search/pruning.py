@@ -11,11 +11,14 @@ from torch import Tensor
 from ..paper.equations import pruned_share
 from ..paper.space import CELL_KINDS
 from ..records.parameters import SearchParameters
-from .method import Differentiable, Masks
+from .alpha import Differentiable
+from .method import Masks
 
 
 class Magnitude(Differentiable):
     """On every edge the operations of the smallest α go, as many as Eq. 13 asks for."""
+
+    prunes = True
 
     def importance(self, kind: str) -> Tensor:
         """What the operations of an edge are ranked by, (E, O); the smallest goes first."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +19,37 @@ class CheckpointError(UserError):
     """A checkpoint that is damaged, or of another configuration."""
 
 
+def digest(tensors: dict[str, Tensor], state: str) -> str:
+    """SHA-256 of the state and of every tensor's name, type, shape and bytes."""
+    whole = hashlib.sha256(state.encode())
+    for name, tensor in sorted(tensors.items()):
+        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        whole.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return whole.hexdigest()
+
+
 def write_tensors(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Write tensors and a JSON-able state to `path` in one step. Raises OSError; what lay there is then untouched."""
-    buffer = io.BytesIO()
-    torch.save({"tensors": {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, "state": json.dumps(state)}, buffer)
+    kept, text, buffer = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, json.dumps(state), io.BytesIO()
+    torch.save({"tensors": kept, "state": text, "digest": digest(kept, text)}, buffer)
     write_atomically(path, buffer.getvalue())
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `write_tensors` wrote, mapped into memory. Raises `CheckpointError` where the file is no such thing."""
+    """What `write_tensors` wrote, mapped into memory. Raises `CheckpointError` where the file is no such thing, or not as it was
+    written. A file from before there was a digest has none to compare."""
     try:
         content = torch.load(path, weights_only=True, mmap=True)
-        tensors, state = content["tensors"], json.loads(content["state"])
-        if not all(isinstance(value, Tensor) for value in tensors.values()):
-            raise ValueError("not all of it is tensors")
-        return tensors, state
-    except (pickle.UnpicklingError, OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path} is not a whole checkpoint: {' '.join(str(error).split())[:160]}") from None
+        if content.keys() | {"digest"} != {"tensors", "state", "digest"}:
+            raise ValueError("it holds other things")
+        tensors, text = content["tensors"], content["state"]
+        if "digest" in content and content["digest"] != digest(tensors, text):
+            raise ValueError("its digest does not match")
+        state = json.loads(text)
+    except Exception as error:  # a damaged file fails in whatever way it likes
+        reason = " ".join(str(error).split())[:160]
+        raise CheckpointError(f"{path} is not a whole checkpoint ({reason}): delete it, and the run begins anew") from None
+    return tensors, state
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]) -> dict[str, Tensor]:

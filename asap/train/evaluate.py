@@ -13,18 +13,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..networks.derived import DerivedNetwork, Size
-from ..paper import equations as annealing
 from ..paper.space import Genotype, cell_by_name
 from ..records.parameters import EvaluationParameters, ParameterError, runs_root
 from ..records.run import Follower, Recorder, Run
 from . import device as machine
 from . import distributed
 from .batches import ImageData
-from .checkpoint import CheckpointError, load_optimizer, optimizer_tensors, read_tensors, write_tensors
+from .ends import Signals
 from .graphs import graphed, reset
 from .imagenet import FolderData
-from .progress import tqdm
-from .session import GLOBAL, INIT, SPLIT, TRAIN_ORDER, Deadline, check_finite, measure, prepare, recording
+from .measure import measure
+from .rates import cosine, one_cycle, power_cosine
+from .recording import prepare, recording
+from .session import GLOBAL, INIT, SPLIT, TRAIN_ORDER, Session, check_finite
 
 
 def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
@@ -42,15 +43,20 @@ def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
         genotype, p = searched.genotype(p.edge_rule), dataclasses.replace(p, run=searched.name)
     else:
         genotype = cell_by_name(p.cell)
-    device, images = prepare(p)
-    with distributed.group(device, p.batch), recording(p, "evaluation", device, images, genotype=genotype.to_dict()) as recorder:
-        if not recorder.finished:
-            _Evaluation(p, genotype, images, device, recorder).run(progress and distributed.rank() == 0)
-        return recorder.folder
+    if p.graphs and p.rate_schedule == "one_cycle":
+        raise ParameterError("graphs need a rate that is constant within an epoch: rate_schedule power_cosine or cosine")
+    with Signals() as signals:
+        device, images = prepare(p)
+        with distributed.group(device, p.batch), recording(p, "evaluation", device, images, genotype=genotype.to_dict()) as recorder:
+            if not recorder.finished:
+                _Evaluation(p, genotype, images, device, recorder).run(progress and distributed.rank() == 0, signals)
+            return recorder.folder
 
 
-class _Evaluation:
+class _Evaluation(Session):
     """The state of one running evaluation."""
+
+    p: EvaluationParameters
 
     def __init__(
         self,
@@ -60,7 +66,8 @@ class _Evaluation:
         device: torch.device,
         recorder: Recorder | Follower,
     ) -> None:
-        self.p, self.device, self.recorder = p, device, recorder
+        super().__init__(p, device, recorder)
+        self.title = p.cell or p.run
         order = machine.random_stream(p.seed, 0, SPLIT)
         augmentation = {"flip": p.flip, "cutout": p.cutout, "autoaugment": p.autoaugment, "color": p.color, "share": distributed.share()}
         self.train = images.training(p.images, order, p.batch, device, **augmentation)
@@ -80,9 +87,6 @@ class _Evaluation:
         if p.sync_batch_norm:
             distributed.share_batch_norm(self.network)
         self.network.to(device).to(memory_format=torch.channels_last)
-        self.names: dict[Tensor, str] = {parameter: name for name, parameter in self.network.named_parameters()}
-        if p.graphs and p.rate_schedule == "one_cycle":
-            raise ParameterError("graphs need a rate that is constant within an epoch: rate_schedule power_cosine or cosine")
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), p.learning_rate, p.momentum, weight_decay=p.weight_decay, nesterov=p.nesterov, fused=True
         )
@@ -90,66 +94,54 @@ class _Evaluation:
         self.forward = torch.compile(parallel) if p.compile else parallel
         self.drop = 0.0  # drop-path probability of the epoch
         self.step = graphed(self._step, device, p.graphs and distributed.world() == 1)
-        self.epoch = 0  # whole epochs done
-        self.rows: list[dict[str, Any]] = []
-        if recorder.checkpoint.is_file():
-            self.load()
-
-    def run(self, progress: bool) -> None:
-        p, steps, deadline = self.p, len(self.train), Deadline(self.p.minutes)
-        with tqdm(total=p.epochs * steps, initial=self.epoch * steps, desc=p.cell or p.run, unit="step", disable=not progress) as bar:
-            while self.epoch < p.epochs:
-                row = self.run_epoch(bar)
-                check_finite(row)
-                bar.set_postfix(loss=f"{row['train_loss']:.3f}", accuracy=f"{row['train_accuracy']:.3f}")
-                self.save()
-                if self.epoch < p.epochs:
-                    deadline.check(row["seconds"])
-        self.finish()
+        self.resume()
 
     def rate(self, step: int) -> float:
         """The learning rate of a step; only the one-cycle schedule changes within an epoch."""
         p, steps = self.p, len(self.train)
         if p.rate_schedule == "one_cycle":
-            return annealing.one_cycle(step + 1, p.epochs * steps + 1, p.learning_rate)
+            return one_cycle(step + 1, p.epochs * steps + 1, p.learning_rate)
         epoch = step // steps
         if p.rate_schedule == "cosine":
-            return annealing.cosine(epoch, p.epochs, p.learning_rate)
-        return annealing.power_cosine(epoch, p.epochs, p.cycles, p.learning_rate, 0.0, p.amplitude_decay)
+            return cosine(epoch, p.epochs, p.learning_rate)
+        return power_cosine(epoch, p.epochs, p.cycles, p.learning_rate, 0.0, p.amplitude_decay)
 
-    def run_epoch(self, bar: Any) -> dict[str, Any]:
-        p, epoch = self.p, self.epoch + 1
-        machine.seed_everything(p.seed, epoch, GLOBAL, *([distributed.rank()] if distributed.rank() else []))
+    def begin_epoch(self) -> None:
+        p, rank = self.p, distributed.rank()
+        machine.seed_everything(p.seed, self.epoch + 1, GLOBAL, *([rank] if rank else []))
         self.drop = p.drop_path * self.epoch / p.epochs
+
+    def run_epoch(self) -> dict[str, Any]:
+        p, epoch = self.p, self.epoch + 1
+        self.start_epoch()
         reset(self.step)  # rate and drop-path are constants of a graph
-        began = time.perf_counter()
-        clock = machine.Stopwatch(self.device)
-        loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        clock = self.clocks["weights"]
         self.network.train()
-        for i, batch in enumerate(self.train.epoch(machine.random_stream(p.seed, epoch, TRAIN_ORDER))):
+        for batch in self.steps(self.train.epoch(machine.random_stream(p.seed, epoch, TRAIN_ORDER))):
             clock.start()
             for group in self.optimizer.param_groups:
-                group["lr"] = self.rate(self.epoch * len(self.train) + i)
+                group["lr"] = self.rate(self.epoch * len(self.train) + self.steps_done)
             loss, hits = self.step(*batch)
-            loss_sum += loss
-            correct += hits
+            self.loss_sum += loss
+            self.correct += hits
             clock.stop()
-            bar.update()
-        row = {
+        return {
             "epoch": epoch,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "drop_path": self.drop,
-            "train_loss": float(distributed.total(loss_sum)) / distributed.world() / len(self.train),
-            "train_accuracy": int(distributed.total(correct)) / (len(self.train) * p.batch),
+            "train_loss": float(distributed.total(self.loss_sum)) / distributed.world() / len(self.train),
+            "train_accuracy": int(distributed.total(self.correct)) / (len(self.train) * p.batch),
             "images": len(self.train) * p.batch,
             "seconds_weights": round(clock.total(), 4),
-            "seconds": round(time.perf_counter() - began, 4),
+            "seconds": round(time.perf_counter() - self.began, 4),
             "peak_memory_mb": round(machine.peak_memory(self.device), 1),
         }
-        self.rows.append(row)
-        self.epoch = epoch
-        return row
+
+    def shown(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {"accuracy": f"{row['train_accuracy']:.3f}"}
+
+    def done(self) -> bool:
+        return self.epoch >= self.p.epochs
 
     def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One SGD step. Returns the loss (of the main head) and the number classified rightly."""
@@ -170,27 +162,6 @@ class _Evaluation:
         with machine.autocast(self.device, self.p.precision):
             return (self.forward if distributed.world() == 1 else self.network)(images, 0.0)[0].float()
 
-    def save(self) -> None:
-        """Write the checkpoint, then the record so far."""
-        tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
-        tensors |= {f"sgd/{name}": value for name, value in optimizer_tensors(self.optimizer, self.names).items()}
-        if distributed.rank() == 0:
-            write_tensors(self.recorder.checkpoint, tensors, {"identity": self.p.identity(), "epoch": self.epoch, "rows": self.rows})
-        self.recorder.epochs(self.rows)
-
-    def load(self) -> None:
-        """Go back to the last whole checkpoint."""
-        path = self.recorder.checkpoint
-        tensors, state = read_tensors(path)
-        if not self.p.matches(state.get("identity", {})):
-            raise CheckpointError(f"{path} belongs to an evaluation of other parameters")
-        try:
-            self.network.load_state_dict({k.removeprefix("network/"): v for k, v in tensors.items() if k.startswith("network/")})
-            load_optimizer(self.optimizer, self.names, {k.removeprefix("sgd/"): v for k, v in tensors.items() if k.startswith("sgd/")})
-            self.epoch, self.rows = state["epoch"], state["rows"]
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise CheckpointError(f"{path} does not fit this evaluation: {' '.join(str(error).split())[:160]}") from None
-
     def finish(self) -> None:
         """Test the network after its last epoch; no epoch is selected by its test error."""
         loss, accuracy = measure(self.network, self.logits, self.test)
@@ -203,6 +174,6 @@ class _Evaluation:
             "parameters": self.size.parameters,
             "multiply_adds": self.size.multiply_adds,
         }
-        self.recorder.epochs(self.rows)
+        check_finite({"epoch": self.epoch, "test_loss": loss})
         self.recorder.test(result)
-        self.recorder.finish({**result, "epochs": self.epoch, "seconds": round(sum(row["seconds"] for row in self.rows), 1)})
+        self.close(result)

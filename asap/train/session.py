@@ -1,126 +1,222 @@
-"""What a search and an evaluation share: opening its folder, measuring a network, failing."""
+"""What a search and an evaluation share: the loop over epochs and steps, its checkpoints, and its end."""
 
 from __future__ import annotations
 
-import sys
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any, NoReturn, TypeVar
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..records.parameters import EvaluationParameters, ParameterError, SearchParameters, data_root, run_name, runs_root
 from ..records.run import Follower, Recorder
 from . import device as machine
 from . import distributed
-from .batches import Batches, ImageData
-from .datasets import load
-from .imagenet import FolderBatches, FolderData
+from .batches import Batches
+from .checkpoint import CheckpointError, load_optimizer, optimizer_tensors, read_tensors, write_tensors
+from .ends import OutOfTime, RunFailed, Signals
+from .imagenet import FolderBatches
+from .recording import Parameters
 
-# the purposes of a run's random streams
-INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, GLOBAL, RECALIBRATION = range(6)
+try:
+    from tqdm.auto import tqdm
+except ImportError:  # the GPU study asks for no more than torch, pandas and pyarrow
+    tqdm = None
 
+# The purposes of a run's random streams; with the seed and the epoch, the numbers that they give.
+INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, GLOBAL, RECALIBRATION, _, ALPHA, CELLS, LOOKS = range(10)
 
-class OutOfTime(Exception):
-    """The minutes given are over; the checkpoint is whole, and the same command goes on from it."""
+CHECKPOINT_SECONDS = 600.0  # between two checkpoints within an epoch
 
-
-class Deadline:
-    """The minutes given to a run, counted from now; 0 is no limit."""
-
-    def __init__(self, minutes: float) -> None:
-        self.end = time.monotonic() + 60 * minutes if minutes else float("inf")
-
-    def check(self, epoch_seconds: float) -> None:
-        """Raise `OutOfTime` where another epoch like the last would not fit."""
-        if time.monotonic() + epoch_seconds > self.end:
-            raise OutOfTime("the minutes given are over; the same command goes on from the checkpoint")
+T = TypeVar("T")
 
 
-class RunFailed(RuntimeError):
-    """A run that began and could not end; the message is one line."""
+class Session(ABC):
+    """A run as a loop over epochs of steps. What it is at a step's end is in its checkpoint, so a run that stops and goes on, at an
+    epoch's end or within it, ends with the record of one that never stopped, to the bit; times aside.
 
+    A search and an evaluation set `network`, `optimizer`, `train`, and call `resume` when they are made.
+    """
 
-def prepare(p: SearchParameters | EvaluationParameters) -> tuple[torch.device, ImageData | FolderData]:
-    """The device and the data set of a run. Raises `UserError` where either is not to be had."""
-    device = distributed.local_device(machine.choose_device(p.device))
-    if device.type == "cpu":
-        machine.keep_freed_memory()
-    if p.threads:
-        torch.set_num_threads(p.threads)
-    images = load(p.dataset, data_root(p.data_root), p.download)
-    used = p.images or len(images.train)
-    if used > len(images.train):
-        raise ParameterError(f"images is {p.images}, but {p.dataset} has {len(images.train)} training images")
-    if used // (2 if isinstance(p, SearchParameters) else 1) < p.batch:
-        raise ParameterError(f"{used} training images do not fill a batch of {p.batch}")
-    return device, images
+    title: str  # of the progress bar
+    network: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    train: Batches | FolderBatches
 
+    def __init__(self, p: Parameters, device: torch.device, recorder: Recorder | Follower) -> None:
+        self.p, self.device, self.recorder = p, device, recorder
+        self.epoch = 0  # whole epochs done
+        self.steps_done = 0  # steps done in the epoch after those
+        self.alpha_steps = 0  # of which updated α
+        self.rows: list[dict[str, Any]] = []
+        self.signals = Signals()
+        self.saved, self.end = time.monotonic(), math.inf
+        self.bar: Any = None
 
-@contextmanager
-def recording(
-    p: SearchParameters | EvaluationParameters, kind: str, device: torch.device, images: ImageData | FolderData, **described: Any
-) -> Iterator[Recorder | Follower]:
-    """The record of a run, locked; a failure inside is said in it."""
-    folder: Path = runs_root(p.runs_root) / p.study / run_name(p)
-    recorder: Recorder | Follower
-    if distributed.rank() == 0:
-        on = machine.describe(device) | ({"processes": distributed.world()} if distributed.world() > 1 else {})
-        recorder = Recorder(folder, kind, p.identity(), p.matches, data=images.describe(), machine=on, **described)
-        distributed.from_first(recorder.finished)
-    else:
-        recorder = Follower(folder, distributed.from_first(None))
-    try:
-        if recorder.finished and distributed.rank() == 0:
-            print(f"{folder} is finished already; nothing was done", file=sys.stderr)
-        yield recorder
-    except torch.OutOfMemoryError as error:
-        recorder.fail("out of memory")
-        raise RunFailed(f"out of memory: {' '.join(str(error).split())[:160]}") from None
-    except OSError as error:
-        raise RunFailed(f"could not write under {folder}: {error.strerror or error}; the last checkpoint is kept") from None
-    except RunFailed as error:
-        recorder.fail(str(error))
-        raise
-    finally:
-        recorder.close()
+    # what a search and an evaluation do in their own ways
+
+    @abstractmethod
+    def begin_epoch(self) -> None:
+        """Set all that is of the epoch: random streams, rate, temperature."""
+
+    @abstractmethod
+    def run_epoch(self) -> dict[str, Any]:
+        """The steps that are left of an epoch, and its row of epochs.csv."""
+
+    @abstractmethod
+    def done(self) -> bool:
+        """Whether no epoch is left to run."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Write what the run has come to, and close its record."""
+
+    def shown(self, row: dict[str, Any]) -> dict[str, Any]:
+        """What the progress bar shows of an epoch beside its loss."""
+        return {}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the checkpoint holds beside the network and the optimizer, as group/name."""
+        return {}
+
+    def restore(self, groups: dict[str, dict[str, Tensor]]) -> None:
+        """Put back what `tensors` gave, by group, before the network and the optimizer."""
+        return
+
+    # the loop
+
+    def run(self, progress: bool, signals: Signals) -> None:
+        """Run what is left of the run. Raises `OutOfTime`, `RunFailed` or `Interrupted` where it does not end."""
+        p, steps, self.signals = self.p, len(self.train), signals
+        self.end = time.monotonic() + 60 * p.minutes if p.minutes else math.inf
+        if tqdm is not None and progress:
+            done = self.epoch * steps + self.steps_done
+            self.bar = tqdm(total=p.epochs * steps, initial=done, desc=self.title, unit="step")
+        try:
+            while not self.done():
+                row = self.run_epoch()
+                check_finite(row)
+                self.rows.append(row)
+                self.epoch, self.steps_done, self.alpha_steps = self.epoch + 1, 0, 0
+                self.save()
+                if self.bar is not None:
+                    self.bar.set_postfix(loss=f"{row['train_loss']:.3f}", **self.shown(row))
+                # several processes stop together, at the end of an epoch after which the next would not fit
+                more = row["seconds"] if distributed.world() > 1 else 0.0
+                if not self.done() and distributed.from_first(time.monotonic() + more > self.end):
+                    self.out_of_time()
+        finally:
+            if self.bar is not None:
+                self.bar.close()
+        self.finish()
+
+    def start_epoch(self) -> None:
+        """Begin an epoch, unless a checkpoint from within it is where the run goes on."""
+        if self.steps_done == 0:
+            self.clear()
+            self.begin_epoch()
+        self.began = time.perf_counter() - self.seconds
+
+    def clear(self) -> None:
+        """Zero what an epoch adds up."""
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.seconds = 0.0
+        self.clocks = {name: machine.Stopwatch(self.device) for name in ("weights", "alpha", "measure")}
+
+    def steps(self, batches: Iterable[T]) -> Iterator[T]:
+        """The batches that an epoch has left. After each, what is asked for between two steps: a checkpoint, or the end."""
+        alone = distributed.world() == 1
+        self.signals.waiting = alone
+        try:
+            for i, batch in enumerate(batches):
+                if i < self.steps_done:
+                    continue
+                yield batch
+                self.steps_done = i + 1
+                if self.bar is not None:
+                    self.bar.update()
+                now = time.monotonic()
+                if alone and (self.signals.asked or now > self.end or now - self.saved > CHECKPOINT_SECONDS):
+                    self.save()
+                    if self.signals.asked:
+                        self.signals.stop()
+                    if now > self.end:
+                        self.out_of_time()
+        finally:
+            self.signals.waiting = False
+
+    def close(self, outcome: dict[str, Any]) -> None:
+        """Close the record: from now on the run is a result."""
+        self.recorder.epochs(self.rows)
+        seconds = round(sum(row["seconds"] for row in self.rows), 1)
+        self.recorder.finish({**outcome, "epochs": self.epoch, "seconds": seconds})
+
+    def out_of_time(self) -> NoReturn:
+        raise OutOfTime("the minutes given are over; the same command goes on from the checkpoint")
+
+    # the checkpoint
+
+    def names(self) -> dict[Tensor, str]:
+        return {parameter: name for name, parameter in self.network.named_parameters()}
+
+    def save(self) -> None:
+        """Write the checkpoint, and at an epoch's end the record so far."""
+        tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"sgd/{name}": value for name, value in optimizer_tensors(self.optimizer, self.names()).items()}
+        tensors |= self.tensors()
+        state = {"identity": self.p.identity(), "epoch": self.epoch, "rows": self.rows, "step": self.steps_done}
+        if self.steps_done:
+            check_finite({"epoch": self.epoch + 1, "train_loss": float(self.loss_sum)})
+            tensors |= {"epoch/loss_sum": self.loss_sum, "epoch/correct": self.correct, "epoch/random": torch.get_rng_state()}
+            if self.device.type == "cuda":
+                tensors["epoch/random_cuda"] = torch.cuda.get_rng_state(self.device)
+            state |= {"alpha_steps": self.alpha_steps, "seconds": time.perf_counter() - self.began}
+            state["clocks"] = {name: clock.total() for name, clock in self.clocks.items()}
+        if distributed.rank() == 0:
+            write_tensors(self.recorder.checkpoint, tensors, state)
+        self.saved = time.monotonic()
+        if not self.steps_done:
+            self.recorder.epochs(self.rows)
+
+    def resume(self) -> None:
+        """Go back to the last whole checkpoint, where there is one."""
+        path = self.recorder.checkpoint
+        if not path.is_file():
+            return
+        tensors, state = read_tensors(path)
+        if not self.p.matches(state.get("identity", {})):
+            raise CheckpointError(f"{path} belongs to a run of other parameters")
+        groups: dict[str, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            group, rest = name.split("/", 1)
+            groups.setdefault(group, {})[rest] = value
+        try:
+            self.epoch, self.rows, self.steps_done = state["epoch"], state["rows"], state.get("step", 0)
+            if self.steps_done:
+                self.clear()
+                self.begin_epoch()
+                within = groups["epoch"]
+                self.loss_sum.copy_(within["loss_sum"])
+                self.correct.copy_(within["correct"])
+                self.alpha_steps, self.seconds = state["alpha_steps"], state["seconds"]
+                for name, seconds in state["clocks"].items():
+                    self.clocks[name].seconds = seconds
+            self.restore(groups)
+            self.network.load_state_dict(groups["network"])
+            load_optimizer(self.optimizer, self.names(), groups.get("sgd", {}))
+            if self.steps_done:
+                torch.set_rng_state(within["random"])
+                if self.device.type == "cuda" and "random_cuda" in within:
+                    torch.cuda.set_rng_state(within["random_cuda"].cpu(), self.device)
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise CheckpointError(f"{path} does not fit this run: {' '.join(str(error).split())[:160]}") from None
 
 
 def check_finite(row: dict[str, Any]) -> None:
-    """Raise `RunFailed` where an epoch's training loss is not a number: the last checkpoint is from before it."""
-    if not np.isfinite(row["train_loss"]):
-        raise RunFailed(f"the training loss of epoch {row['epoch']} is not finite; the last checkpoint is kept")
-
-
-@torch.no_grad()
-def measure(network: torch.nn.Module, logits: Callable[[Tensor], Tensor], batches: Batches | FolderBatches) -> tuple[float, float]:
-    """Mean loss and accuracy on all images of `batches`, not augmented, with BatchNorm's running statistics."""
-    network.eval()
-    loss = torch.zeros((), dtype=torch.float64, device=batches.device)
-    correct = torch.zeros((), dtype=torch.int64, device=batches.device)
-    for images, labels in batches.in_order():
-        predicted = logits(images)
-        loss += F.cross_entropy(predicted, labels, reduction="sum")
-        correct += (predicted.argmax(1) == labels).sum()
-    network.train()
-    return float(distributed.total(loss)) / len(batches.labels), int(distributed.total(correct)) / len(batches.labels)
-
-
-@torch.no_grad()
-def recalibrate(network: torch.nn.Module, logits: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Set BatchNorm's running statistics to their averages over batches, which want the augmentation that the network was trained with:
-    a crop's black border is in its statistics."""
-    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    network.train()
-    for i, (images, _) in enumerate(batches, start=1):
-        for norm in norms:
-            norm.momentum = 1 / i
-        logits(images)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    """Raise `RunFailed` where a loss or an entropy of an epoch's row is no finite number: the last checkpoint is from before it."""
+    for name, value in row.items():
+        if ("loss" in name or "entropy" in name) and not math.isfinite(value):
+            raise RunFailed(f"the {name} of epoch {row['epoch']} is not finite".replace("_", " "))

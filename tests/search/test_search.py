@@ -20,7 +20,7 @@ from asap.records.run import TIME_COLUMNS, RecordError, Run
 from asap.search.asap import Anneal
 from asap.search.loop import _Search, search
 from asap.train.checkpoint import CheckpointError, read_tensors, write_tensors
-from asap.train.session import OutOfTime, RunFailed
+from asap.train.ends import OutOfTime, RunFailed
 
 
 def timeless(run):
@@ -118,10 +118,10 @@ def interrupted(monkeypatch, quick_search, epochs_before=2, **given):
     """A search that stops after some epochs, as if killed; returns its folder."""
     original = _Search.run_epoch
 
-    def run_epoch(self, bar):
+    def run_epoch(self):
         if self.epoch >= epochs_before:
             raise KeyboardInterrupt
-        return original(self, bar)
+        return original(self)
 
     with monkeypatch.context() as patch:
         patch.setattr(_Search, "run_epoch", run_epoch)

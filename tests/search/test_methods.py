@@ -20,7 +20,7 @@ from asap.search.loop import _Search
 from asap.search.method import Step, one_cell
 from asap.search.methods import METHODS, make_method
 from asap.train.device import random_stream
-from asap.train.session import recalibrate
+from asap.train.measure import recalibrate
 
 
 def method_of(name, **given):
@@ -155,10 +155,10 @@ def test_each_method_searches_and_resumes_bit_for_bit(monkeypatch, quick_search,
     whole = Run.open(quick_search(root="whole", **given))
     original = _Search.run_epoch
 
-    def run_epoch(self, bar):
+    def run_epoch(self):
         if self.epoch >= 1:
             raise KeyboardInterrupt
-        return original(self, bar)
+        return original(self)
 
     with monkeypatch.context() as patch:
         patch.setattr(_Search, "run_epoch", run_epoch)

@@ -53,10 +53,10 @@ def test_an_interrupted_evaluation_goes_on_bit_for_bit(monkeypatch, quick_evalua
     whole = Run.open(quick_evaluation(root="whole", **given))
     original = _Evaluation.run_epoch
 
-    def run_epoch(self, bar):
+    def run_epoch(self):
         if self.epoch >= 1:
             raise KeyboardInterrupt
-        return original(self, bar)
+        return original(self)
 
     with monkeypatch.context() as patch:
         patch.setattr(_Evaluation, "run_epoch", run_epoch)

@@ -1,0 +1,187 @@
+"""α that a gradient moves: mixed by Eq. 3, learned by Adam; what ASAP, DARTS and the pruning baselines have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..paper.equations import temperature
+from ..paper.space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, Genotype, edges, genotype_by_rule
+from ..records.parameters import SearchParameters
+from ..train.device import random_stream
+from ..train.session import ALPHA
+from .method import Masks, Mixture, Step
+
+
+@contextmanager
+def frozen(network: torch.nn.Module) -> Iterator[None]:
+    """No gradient reaches the network's weights, and none is computed for them."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+class Differentiable:
+    """α on every edge, learned by Adam from the first-order gradient of the validation loss; mixed by Φ(α; T), Eq. 3."""
+
+    graphable = steady = True
+    prunes = False
+
+    def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
+        self.parameters = p = parameters
+        self.operations: tuple[str, ...] = DARTS_OPERATIONS if p.candidates == "darts" else ASAP_OPERATIONS
+        shape = (len(edges(p.nodes)), len(self.operations))
+        stream = random_stream(p.seed, 0, ALPHA)
+        self.alpha = {kind: (p.alpha_init * torch.randn(shape, generator=stream)).to(device).requires_grad_() for kind in CELL_KINDS}
+        self.alive = {kind: torch.ones(shape, dtype=torch.bool, device=device) for kind in CELL_KINDS}
+        self.optimizer = torch.optim.Adam(
+            list(self.alpha.values()),
+            lr=p.alpha_learning_rate * p.alpha_rate_factor,
+            betas=(0.5, 0.999),  # 6.2.1
+            weight_decay=p.alpha_weight_decay,
+            capturable=device.type == "cuda",  # its step count on the device, for CUDA graphs
+        )
+        # Φ of the surviving operation when its edge was last pruned; nan before
+        self.score = {kind: torch.full(shape[:1], float("nan"), device=device) for kind in CELL_KINDS}
+        self.gradients = {kind: GradientStatistics(shape, device) for kind in CELL_KINDS}
+        self.epoch = 0
+        self.temperature = p.initial_temperature
+
+    def begin_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.cool()
+        for statistics in self.gradients.values():
+            statistics.reset()
+
+    def cool(self) -> None:
+        """Set the temperature."""
+        p = self.parameters
+        self.temperature = temperature(p.schedule, self.epoch, p.epochs, p.initial_temperature, p.temperature_decay)
+
+    def learns(self) -> bool:
+        return True
+
+    def phi(self, kind: str) -> Tensor:
+        """Φ(α; T) of Eq. 3 over the operations alive, (E, O); 0 for the others."""
+        return torch.softmax((self.alpha[kind] / self.temperature).masked_fill(~self.alive[kind], -torch.inf), -1)
+
+    def mixture(self) -> Mixture:
+        return Mixture({kind: self.phi(kind) for kind in CELL_KINDS})
+
+    def update(self, step: Step) -> None:
+        """One Adam step along the gradient of the validation loss, w held fixed (first order)."""
+        with frozen(step.network):
+            loss = step.loss(step.validation, self.mixture())
+            gradients = torch.autograd.grad(loss, list(self.alpha.values()))
+        self.apply(dict(zip(self.alpha, gradients, strict=True)))
+
+    def apply(self, gradients: Mapping[str, Tensor]) -> None:
+        """Take the Adam step for these gradients, (E, O) for each cell kind."""
+        for kind, gradient in gradients.items():
+            self.gradients[kind].add(gradient)
+            self.alpha[kind].grad = gradient
+        self.optimizer.step()
+
+    def to_prune(self, epoch_ends: bool) -> Masks | None:
+        return None
+
+    def pruned(self, masks: Masks) -> None:
+        for kind, mask in masks.items():
+            gone = torch.from_numpy(mask).to(self.alive[kind].device)
+            edges_hit = gone.any(1)
+            survivor = self.phi(kind).detach().masked_fill(gone, 0).amax(1)
+            self.score[kind] = torch.where(edges_hit, survivor, self.score[kind])
+            self.alive[kind] &= ~gone
+            # an operation's optimizer state goes with it, and its α rests at 0
+            with torch.no_grad():
+                self.alpha[kind].masked_fill_(gone, 0.0)
+            for value in self.optimizer.state.get(self.alpha[kind], {}).values():
+                if isinstance(value, Tensor) and value.shape == gone.shape:
+                    value.masked_fill_(gone, 0.0)
+
+    def status(self) -> dict[str, float]:
+        return {"temperature": self.temperature, "threshold": float("nan")}
+
+    def snapshot(self) -> dict[str, dict[str, np.ndarray]]:
+        kept = {}
+        for kind in CELL_KINDS:
+            dead = ~self.alive[kind]
+            alpha = self.alpha[kind].detach().masked_fill(dead, float("nan"))
+            columns = {"alpha": alpha, "phi": self.phi(kind).detach()}
+            columns |= {f"gradient_{name}": value.masked_fill(dead, float("nan")) for name, value in self.gradients[kind].summary().items()}
+            kept[kind] = {name: value.cpu().float().numpy() for name, value in columns.items()}
+        return kept
+
+    def genotype(self, rule: str) -> Genotype:
+        """One operation an edge, the one of the largest Φ but `none`; the edges by the rule."""
+        phi = {kind: self.phi(kind).detach().cpu().numpy() for kind in CELL_KINDS}
+        alpha = {kind: self.alpha[kind].detach().cpu().numpy() for kind in CELL_KINDS}
+        before = {
+            kind: np.where((self.alive[kind].sum(1) == 1).cpu().numpy(), self.score[kind].cpu().numpy(), np.nan) for kind in CELL_KINDS
+        }
+        return genotype_by_rule(rule, self.operations, phi, alpha, before, self.parameters.nodes)
+
+    def tensors(self) -> dict[str, Tensor]:
+        kept = {}
+        for kind in CELL_KINDS:
+            kept[f"alpha.{kind}"], kept[f"alive.{kind}"], kept[f"score.{kind}"] = self.alpha[kind], self.alive[kind], self.score[kind]
+            for key, value in self.optimizer.state.get(self.alpha[kind], {}).items():
+                kept[f"adam.{kind}.{key}"] = value
+            kept |= {f"gradients.{kind}.{name}": value for name, value in self.gradients[kind].sums.items()}
+        return kept
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        for kind in CELL_KINDS:
+            device = self.alpha[kind].device
+            with torch.no_grad():
+                self.alpha[kind].copy_(tensors[f"alpha.{kind}"])
+            self.alive[kind] = tensors[f"alive.{kind}"].to(device)
+            self.score[kind] = tensors[f"score.{kind}"].to(device)
+            prefix = f"adam.{kind}."
+            state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            if state:
+                where = {"step": device if device.type == "cuda" else torch.device("cpu")}
+                self.optimizer.state[self.alpha[kind]] = {k: v.to(where.get(k, device)).clone() for k, v in state.items()}
+            for name, value in self.gradients[kind].sums.items():
+                value.copy_(tensors.get(f"gradients.{kind}.{name}", value))  # absent from checkpoints of epochs' ends
+
+
+class GradientStatistics:
+    """Mean, deviation, largest magnitude and lag-1 autocorrelation of the α gradients of an epoch, for each operation.
+
+    Theorem 2 speaks of exactly these: the bound L, the gap between the means, and independence through time.
+    """
+
+    def __init__(self, shape: tuple[int, int], device: torch.device) -> None:
+        self.count = torch.zeros((), dtype=torch.float64, device=device)
+        self.total, self.squares, self.lagged, self.largest, self.last = (
+            torch.zeros(shape, dtype=torch.float64, device=device) for _ in range(5)
+        )
+        #: what a checkpoint keeps
+        self.sums = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    def reset(self) -> None:
+        for value in self.sums.values():
+            value.zero_()
+
+    def add(self, gradient: Tensor) -> None:
+        g = gradient.detach().double()
+        self.count += 1
+        self.total += g
+        self.squares += g * g
+        self.lagged += g * self.last
+        torch.maximum(self.largest, g.abs(), out=self.largest)
+        self.last.copy_(g)
+
+    def summary(self) -> dict[str, Tensor]:
+        mean = self.total / self.count
+        variance = (self.squares / self.count - mean * mean).clamp_min(0)
+        lagged = self.lagged / (self.count - 1).clamp_min(1) - mean * mean
+        largest = self.largest + 0 * mean
+        return {"mean": mean, "deviation": variance.sqrt(), "largest": largest, "autocorrelation": lagged / variance}

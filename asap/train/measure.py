@@ -1,0 +1,42 @@
+"""Measuring a network on images: its loss and accuracy, and BatchNorm's statistics anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import distributed
+from .batches import Batches
+from .imagenet import FolderBatches
+
+
+@torch.no_grad()
+def measure(network: torch.nn.Module, logits: Callable[[Tensor], Tensor], batches: Batches | FolderBatches) -> tuple[float, float]:
+    """Mean loss and accuracy on all images of `batches`, not augmented, with BatchNorm's running statistics."""
+    network.eval()
+    loss = torch.zeros((), dtype=torch.float64, device=batches.device)
+    correct = torch.zeros((), dtype=torch.int64, device=batches.device)
+    for images, labels in batches.in_order():
+        predicted = logits(images)
+        loss += F.cross_entropy(predicted, labels, reduction="sum")
+        correct += (predicted.argmax(1) == labels).sum()
+    network.train()
+    return float(distributed.total(loss)) / len(batches.labels), int(distributed.total(correct)) / len(batches.labels)
+
+
+@torch.no_grad()
+def recalibrate(network: torch.nn.Module, logits: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Set BatchNorm's running statistics to their averages over batches, which want the augmentation that the network was trained with:
+    a crop's black border is in its statistics."""
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    network.train()
+    for i, (images, _) in enumerate(batches, start=1):
+        for norm in norms:
+            norm.momentum = 1 / i
+        logits(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

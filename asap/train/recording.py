@@ -1,0 +1,115 @@
+"""The folder of a search or an evaluation while it runs: opened, locked, and failing in one line that its record says too."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import UserError
+from ..records.parameters import EvaluationParameters, ParameterError, SearchParameters, data_root, run_name, runs_root
+from ..records.run import CHECKPOINT, Follower, Recorder, RecordError, read_info
+from . import device as machine
+from . import distributed
+from .batches import ImageData
+from .datasets import load
+from .ends import Interrupted, RunFailed
+from .imagenet import FolderData
+
+Parameters = SearchParameters | EvaluationParameters
+
+
+def prepare(p: Parameters) -> tuple[torch.device, ImageData | FolderData]:
+    """The device and the data set of a run. Raises `UserError` where either is not to be had."""
+    device = distributed.local_device(machine.choose_device(p.device))
+    if device.type == "cpu":
+        machine.keep_freed_memory()
+    if p.threads:
+        torch.set_num_threads(p.threads)
+    images = load(p.dataset, data_root(p.data_root), p.download)
+    used = p.images or len(images.train)
+    if used > len(images.train):
+        raise ParameterError(f"images is {p.images}, but {p.dataset} has {len(images.train)} training images")
+    if used // (2 if isinstance(p, SearchParameters) else 1) < p.batch:
+        raise ParameterError(f"{used} training images do not fill a batch of {p.batch}")
+    if isinstance(p, EvaluationParameters) and p.auxiliary_weight and p.batch // distributed.world() < 2:
+        raise ParameterError("the auxiliary head needs a batch of at least 2 images a process; give batch, or auxiliary_weight 0")
+    return device, images
+
+
+@contextmanager
+def recording(
+    p: Parameters, kind: str, device: torch.device, images: ImageData | FolderData, **described: Any
+) -> Iterator[Recorder | Follower]:
+    """The record of a run, locked. A failure inside is said in it and raised as `RunFailed`, in one line.
+
+    Raises `RecordError` where the folder is another run's, or this run's begun with another number of threads.
+    """
+    folder: Path = runs_root(p.runs_root) / p.study / run_name(p)
+    recorder: Recorder | Follower
+    if distributed.rank() == 0:
+        on = machine.describe(device) | ({"processes": distributed.world()} if distributed.world() > 1 else {})
+        same_threads(folder, on)
+        recorder = Recorder(folder, kind, p.identity(), p.matches, data=images.describe(), machine=on, **described)
+        sweep(recorder)
+        distributed.from_first(recorder.finished)
+    else:
+        recorder = Follower(folder, distributed.from_first(None))
+    try:
+        if recorder.finished and distributed.rank() == 0:
+            print(f"{folder} is finished already; nothing was done", file=sys.stderr)
+        yield recorder
+    except UserError:
+        raise
+    except KeyboardInterrupt as error:
+        stop = Interrupted(
+            f"interrupted; the same command {'goes on from the checkpoint' if recorder.checkpoint.is_file() else 'begins anew'}"
+        )
+        stop.status = getattr(error, "status", Interrupted.status)
+        raise stop from None
+    except (RuntimeError, MemoryError, ArithmeticError, ValueError, OSError) as error:
+        reason = why(error)
+        with suppress(OSError):  # a full disk has no room for this either
+            recorder.fail(reason)
+        kept = "; the last checkpoint is kept" if recorder.checkpoint.is_file() else ""
+        raise RunFailed(f"{reason}{kept}") from error
+    finally:
+        recorder.close()
+
+
+def why(error: Exception) -> str:
+    """The reason of a failure in one line."""
+    text = " ".join(str(error).split())[:200]
+    if isinstance(error, RunFailed):
+        return text
+    if isinstance(error, OSError):
+        return f"the disk or a file failed: {error.strerror or text}{f' ({error.filename})' if error.filename else ''}"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "memory" in text:
+        return f"out of memory: {text}" if text else "out of memory"
+    return f"{type(error).__name__}: {text}"
+
+
+def same_threads(folder: Path, here: dict[str, Any]) -> None:
+    """Raise `RecordError` where an unfinished run on a CPU was begun with other threads or processes: it would end otherwise."""
+    if not (folder / CHECKPOINT).is_file() or not (folder / "run.json").is_file():
+        return
+    info = read_info(folder)
+    there = info.get("machine", {})
+    if info["status"] == "finished" or there.get("device") != "cpu" or here["device"] != "cpu":
+        return
+    for name, give in (("threads", "--threads {}"), ("processes", "torchrun --nproc-per-node {}")):
+        begun, now = there.get(name, 1), here.get(name, 1)
+        if begun != now:
+            mend = f"give {give.format(begun)}, or delete the folder"
+            raise RecordError(f"{folder} was begun with {begun} {name}, and would end otherwise with {now}: {mend}")
+
+
+def sweep(recorder: Recorder) -> None:
+    """Remove what a kill left: files half written, and the checkpoint of a run that finished."""
+    with suppress(OSError):  # a finished run may lie where nothing can be written
+        for left in [*recorder.folder.glob(".*.part"), *([recorder.checkpoint] if recorder.finished else [])]:
+            left.unlink(missing_ok=True)
