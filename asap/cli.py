@@ -138,7 +138,7 @@ def _run(call: Any, parameters: Any) -> int:
 
 
 def _theory(given: dict[str, Any]) -> int:
-    from .theory.bounds import exact_escape, exact_pair
+    from .theory.exact import exact_escape, exact_pair
     from .theory.simulate import make_setting, simulate
     from .theory.tables import TABLES, compute, record
 

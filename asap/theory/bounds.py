@@ -1,15 +1,16 @@
-"""Theorem 2 by exact computation: its schedule, tighter ones with the same guarantee, and walks by dynamic programming.
+"""Theorem 2's schedule, tighter ones with the same guarantee, and how long they take.
 
 Units: ηL = 1, so a gradient step moves α by at most 1 and time is counted in α steps from 1.
 
 The theorem's schedule (Eqs. 5–8, 35): β_t = √(2/t · log(π²Nt²/3δ)), T_t = 2ρ_tβ_t, θ_t = ν_t e^{−t},
-ρ_t = t/(t + log(1/(Nν_t))). With ν = 1/N, ρ is 1. Simulation is in theory/simulate.py.
+ρ_t = t/(t + log(1/(Nν_t))). With ν = 1/N, ρ is 1. exact.py computes walks, simulate.py simulates
+Algorithm 1, certified.py has Theorem C's rule.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from scipy.special import zeta
@@ -17,11 +18,18 @@ from scipy.special import zeta
 from ..errors import UserError
 from ..paper.equations import beta
 
-SCHEDULES = ("theorem2", "literal", "stitched", "mixture", "pairwise", "bernstein")
+SCHEDULES = ("theorem2", "literal", "stitched", "mixture", "pairwise", "bernstein", "certified")
 
 
 class TheoryError(UserError):
     """A setting outside what the theorem or the simulator speaks of."""
+
+
+def check(conditions: Mapping[str, bool]) -> None:
+    """Raise `TheoryError` with the first message whose condition fails."""
+    for message, holds in conditions.items():
+        if not holds:
+            raise TheoryError(message)
 
 
 def rho(t: np.ndarray | float, operations: int, log_nu: np.ndarray | float) -> np.ndarray:
@@ -87,63 +95,6 @@ def bernstein_bound(variance: np.ndarray, alpha: float) -> np.ndarray:
     return np.sqrt(k1**2 * v * level + (k2 * scale * level) ** 2) + k2 * scale * level
 
 
-# exact computation
-
-
-def crossing(lower: np.ndarray, upper: np.ndarray, up: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
-    """The exact probability that a walk of ±1 steps, P(+1) = `up`, has gone below −lower_t, or above upper_t, by each t.
-
-    lower, upper: positive boundaries at t = 1, 2, …, (H,); a crossing ends the walk. Returns two arrays (H,), cumulative.
-    """
-    horizon = len(lower)
-    reach = int(min(horizon, max(lower.max(), upper.max()) + 2)) + 1
-    mass = np.zeros(2 * reach + 1)
-    mass[reach] = 1.0
-    down_total = up_total = 0.0
-    below, above = np.zeros(horizon), np.zeros(horizon)
-    left = right = reach  # the window of positions that hold mass
-    for t in range(horizon):
-        moved = np.zeros(right - left + 3)
-        moved[2:] += up * mass[left : right + 1]
-        moved[:-2] += (1 - up) * mass[left : right + 1]
-        left, right = left - 1, right + 1
-        cut_low = math.ceil(-lower[t]) + reach  # the first position that is not below −lower
-        cut_high = math.floor(upper[t]) + reach
-        if cut_low > left:
-            down_total += float(moved[: cut_low - left].sum())
-            moved, left = moved[cut_low - left :], cut_low
-        if cut_high < right:
-            up_total += float(moved[len(moved) - (right - cut_high) :].sum())
-            moved, right = moved[: len(moved) - (right - cut_high)], cut_high
-        mass[left : right + 1] = moved
-        below[t], above[t] = down_total, up_total
-    return below, above
-
-
-def exact_escape(schedule: str, operations: int, delta: float, horizon: int, shrink: float = 1.0) -> float:
-    """The exact probability that one Rademacher operation leaves its band, ∃t ≤ horizon: |α_t − ᾱ_t| > t·b_t (Theorem 3).
-
-    The gradients are ±1 with mean 0. Allowed are δ/N.
-    """
-    t = np.arange(1, horizon + 1, dtype=np.float64)
-    band = shrink * t * radius(schedule, t, operations, delta)
-    below, above = crossing(band, band)
-    return float(below[-1] + above[-1])
-
-
-def exact_pair(schedule: str, delta: float, horizon: int, shrink: float = 1.0, gap: float = 0.0, rule: str = "phi") -> tuple[float, float]:
-    """Two operations with opposite ±1 gradients: the exact probabilities that the best is pruned, and that the other is.
-
-    Their difference is twice a walk with P(+1) = (1 + gap/2)/2. By the rule `phi`, Φ < θ, an operation goes where it
-    trails by more than T·log(1/θ − 1); by the rule `claim`, the paper's condition (10), by more than 2·t·b_t.
-    """
-    t = np.arange(1, horizon + 1, dtype=np.float64)
-    width = shrink * radius(schedule, t, 2, delta)
-    needed = 2 * t * width if rule == "claim" else 2 * width * (t + math.log(2) + np.log1p(-np.exp(-t) / 2))
-    below, above = crossing(needed / 2, needed / 2, up=(1 + gap / 2) / 2)
-    return float(below[-1]), float(above[-1])
-
-
 def predicted_stop(schedule: str, gap: float, operations: int, delta: float, deviation: float = 1.0) -> float:
     """The α step at which 2·b_t falls to the gap (in units of L): when the schedule lets the mean difference decide.
 
@@ -168,3 +119,28 @@ def predicted_stop(schedule: str, gap: float, operations: int, delta: float, dev
         middle = (low + high) / 2
         low, high = (middle, high) if wide(middle) else (low, middle)
     return math.exp(high)
+
+
+def expected_stop(gap: float, operations: int, delta: float) -> float:
+    """Theorem 2′'s bound on the expected steps until one operation is left, where the best leads every other by `gap`·t at each t.
+
+    min over η of t_η + 8(1 + log(N − 1))/(η²Δ²) + 1; t_η is the first step from which 2β_t(1 + log(N)/t) ≤ (1 − η)Δ for good.
+    Infinite for a gap that is not positive.
+    """
+    if gap <= 0:
+        return math.inf
+
+    def wide(t: float, allowed: float) -> bool:
+        return 2 * float(beta(t, operations, delta)) * (1 + math.log(operations) / t) > allowed
+
+    bounds = []
+    for eta in np.linspace(0.02, 0.98, 97):
+        high = 8.0  # β_t falls from there on, for every N ≥ 2 and δ < 1
+        while wide(high, (1 - eta) * gap):
+            high *= 2
+        low = high / 2 if high > 8 else 0.0
+        while high - low > 1:
+            middle = math.floor((low + high) / 2)
+            low, high = (middle, high) if middle < 1 or wide(middle, (1 - eta) * gap) else (low, middle)
+        bounds.append(high + 8 * (1 + math.log(operations - 1)) / (eta * gap) ** 2 + 1)
+    return min(bounds)

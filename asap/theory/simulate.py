@@ -1,4 +1,4 @@
-"""Algorithm 1 on one mixed operation, simulated: with Theorem 2's schedule and its relatives, and with the search's own.
+"""Algorithm 1 on one mixed operation, simulated with Theorem 2's schedule and its relatives, and Theorem C's rule.
 
 Units: ηL = 1. Operation 0 is the best unless the best changes; its gradients have mean +Δ/2, those of the others −Δ/2
 (Δ is the `gap`). An operation is pruned where log Φ < log θ, computed as α/T − logsumexp(α/T) < log ν − t, since
@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
-from scipy.stats import beta as beta_distribution
+from scipy.stats import binomtest
 
-from ..paper.equations import beta, temperature
 from ..records.parameters import typed
-from .bounds import SCHEDULES, TheoryError, bernstein_bound, check_nu, radius, rho
+from .bounds import SCHEDULES, bernstein_bound, check, check_nu, radius, rho
+from .certified import Wealth, limit
 
-NOISES = ("rademacher", "uniform", "antithetic", "common")
+NOISES = ("rademacher", "uniform", "antithetic", "common", "unequal")
+WITHOUT_RADIUS = ("bernstein", "certified")  # rules that read the gradients themselves
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,19 @@ class Setting:
     shrink: float = 1.0  # what the radius is multiplied by; below 1, the negative control (or L underestimated)
     hold: int = 1  # α steps for which a draw of the noise is held: dependence through time
     switch: int = 0  # the α step after which operation 1 is the best; 0: never
-    spread: float = 1.0  # the noise's magnitude relative to L (uniform, antithetic, common)
+    spread: float = 1.0  # the noise's magnitude relative to L; `unequal` gives the best all of it and the others a tenth
+    shift: float = 0.0  # what all means have in common
     optimizer: str = "sgd"  # or adam
     nu_power: float = 0.0  # p of ν_t = t^p/N, the theorem's free choice; must keep Nν_t < e^t
     coupled: bool = False  # gradients through the softmax, with the true factor 1/T
 
     def __post_init__(self) -> None:
-        good = {
+        check(self._conditions())
+        if self.schedule != "literal":
+            check_nu(self.operations, self.log_nu, min(self.horizon, 1000))
+
+    def _conditions(self) -> dict[str, bool]:
+        return {
             "operations must be at least 2": self.operations >= 2,
             "delta must lie in (0, 1)": 0 < self.delta < 1,
             "gap must lie in [0, 2]": 0 <= self.gap <= 2,
@@ -54,13 +61,43 @@ class Setting:
             "shrink must be positive": self.shrink > 0,
             "switch and seed must not be negative": min(self.switch, self.seed) >= 0,
             "spread must lie in (0, 1]": 0 < self.spread <= 1,
+            "spread is of the other noises; rademacher steps are ±1": self.spread == 1 or self.noise != "rademacher",
             "optimizer must be sgd or adam": self.optimizer in ("sgd", "adam"),
+            "gap/2 + |shift|, and with noise unequal spread too, must not exceed 1": self.gap / 2
+            + abs(self.shift)
+            + self.spread * (self.noise == "unequal")
+            <= 1,
+            f"schedule {self.schedule} has no temperature: it takes no coupled gradients": not (
+                self.coupled and self.schedule in WITHOUT_RADIUS
+            ),
+            f"schedule {self.schedule} needs steps in [-1, 1], which Adam's are not": not (
+                self.optimizer == "adam" and self.schedule in WITHOUT_RADIUS
+            ),
+            "schedule certified has no radius to shrink": self.shrink == 1 or self.schedule != "certified",
         }
-        for message, holds in good.items():
-            if not holds:
-                raise TheoryError(message)
-        if self.schedule != "literal":
-            check_nu(self.operations, self.log_nu, min(self.horizon, 1000))
+
+    def limit(self) -> float:
+        """The least average number of steps of any rule with this δ that tells the best from another: see `certified.limit`."""
+        x, weights = self.evidence()
+        return limit(x, weights, self.delta)
+
+    def evidence(self) -> tuple[np.ndarray, np.ndarray]:
+        """The law of half the difference between the best operation's gradient and another's: atoms and weights."""
+        best, other = self.shift + self.gap / 2, self.shift - self.gap / 2
+        signs, middle = np.array([-1.0, 1.0]), np.linspace(-1, 1, 802)[1::2]
+        if self.noise == "rademacher":
+            chance = [np.array([(1 - m) / 2, (1 + m) / 2]) for m in (best, other)]
+            first, second, weights = signs, signs, np.multiply.outer(*chance)
+        elif self.noise == "uniform":
+            first, second = (m + self.spread * (1 - abs(m)) * middle for m in (best, other))
+            weights = np.full((len(middle), len(middle)), len(middle) ** -2.0)
+        elif self.noise == "unequal":
+            first, second, weights = best + self.spread * signs, other + self.spread / 10 * signs, np.full((2, 2), 0.25)
+        else:  # one sign for all, the others' turned where antithetic
+            turned = -signs if self.noise == "antithetic" else signs
+            first, second = (m + self.spread * (1 - abs(m)) * s for m, s in ((best, signs), (other, turned)))
+            weights = np.eye(2) / 2
+        return (np.subtract.outer(first, second) / 2).ravel(), weights.ravel()
 
     def log_nu(self, t: int) -> float:
         """log ν_t; the literal version takes ν ≡ 1, which the theorem as printed allows."""
@@ -83,7 +120,8 @@ class Outcome:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """The Clopper–Pearson interval of the probability of pruning the best."""
-        return clopper_pearson(self.failures, self.repetitions, level)
+        found = binomtest(self.failures, self.repetitions).proportion_ci(level)
+        return float(found.low), float(found.high)
 
     def to_dict(self) -> dict[str, Any]:
         """As `asap theory --json` prints it; quantiles are null where nothing finished."""
@@ -97,14 +135,6 @@ class Outcome:
         }
 
 
-def clopper_pearson(failures: int, repetitions: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact two-sided confidence interval of a binomial proportion."""
-    tail = (1 - level) / 2
-    low = 0.0 if failures == 0 else float(beta_distribution.ppf(tail, failures, repetitions - failures + 1))
-    high = 1.0 if failures == repetitions else float(beta_distribution.ppf(1 - tail, failures + 1, repetitions - failures))
-    return low, high
-
-
 def simulate(setting: Setting, progress: Callable[[int], None] | None = None) -> Outcome:
     """Run Algorithm 1 on one mixed operation `repetitions` times.
 
@@ -112,19 +142,20 @@ def simulate(setting: Setting, progress: Callable[[int], None] | None = None) ->
     """
     s = setting
     rng = np.random.default_rng(s.seed)
-    means = np.full(s.operations, -s.gap / 2)
-    means[0] = s.gap / 2
+    means = np.full(s.operations, s.shift - s.gap / 2)
+    means[0] = s.shift + s.gap / 2
     best = 1 if s.switch else 0
     alpha = np.zeros((s.repetitions, s.operations))
     alive = np.ones_like(alpha, dtype=bool)
     extra = {name: np.zeros_like(alpha) for name in ("first", "second", "total", "variance")}
+    wealth = Wealth(s.repetitions, s.operations) if s.schedule == "certified" else None
     failures, stops = 0, []
     noise = np.zeros_like(alpha)
     chunk = 4096
     for t in range(1, s.horizon + 1):
         if t % chunk == 1:
             steps = np.arange(t, min(t + chunk, s.horizon + 1), dtype=np.float64)
-            widths = np.zeros_like(steps) if s.schedule == "bernstein" else s.shrink * radius(s.schedule, steps, s.operations, s.delta)
+            widths = np.zeros_like(steps) if s.schedule in WITHOUT_RADIUS else s.shrink * radius(s.schedule, steps, s.operations, s.delta)
             if progress:
                 progress(len(alpha))
         if s.switch and t == s.switch + 1:
@@ -139,7 +170,11 @@ def simulate(setting: Setting, progress: Callable[[int], None] | None = None) ->
             extra["variance"] += (gradient - extra["total"] / max(t - 1, 1)) ** 2
             extra["total"] += gradient
         alpha += gradient
-        hit = _below(s, alpha, alive, extra["variance"], t, width)
+        if wealth:
+            wealth.bet((gradient[:, :, None] - gradient[:, None, :]) / 2, alive)
+            hit = wealth.losers(alive, s.delta)
+        else:
+            hit = _below(s, alpha, alive, extra["variance"], t, width)
         if hit is None:
             continue
         alive &= ~hit
@@ -152,6 +187,8 @@ def simulate(setting: Setting, progress: Callable[[int], None] | None = None) ->
             keep = ~done
             alpha, alive, noise = alpha[keep], alive[keep], noise[keep]
             extra = {name: value[keep] for name, value in extra.items()}
+            if wealth:
+                wealth.keep(keep)
             if not len(alpha):
                 break
     return Outcome(s.repetitions, failures, len(stops), np.array(stops))
@@ -160,6 +197,8 @@ def simulate(setting: Setting, progress: Callable[[int], None] | None = None) ->
 def _draw(rng: np.random.Generator, s: Setting, means: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     if s.noise == "rademacher":
         return np.where(rng.random(shape, dtype=np.float32) < (1 + means) / 2, 1.0, -1.0)
+    if s.noise == "unequal":
+        return means + s.spread * np.where(np.arange(shape[1]) == 0, 1.0, 0.1) * np.where(rng.random(shape) < 0.5, 1.0, -1.0)
     room = s.spread * (1 - np.abs(means))
     if s.noise == "uniform":
         return means + room * rng.uniform(-1, 1, shape)
@@ -205,64 +244,3 @@ def _below(s: Setting, alpha: np.ndarray, alive: np.ndarray, variance: np.ndarra
     hit = np.zeros_like(alive)
     hit[rows] = alive[rows] & (log_phi < log_nu - t)
     return hit if hit.any() else None
-
-
-@dataclass(frozen=True)
-class Practical:
-    """The search's own schedules at its own budget: α moves by ±rate, T falls per epoch, Φ < θ goes (4.1)."""
-
-    schedule: str = "exponential"  # of annealing.py, or `theorem2`
-    gap: float = 0.02  # Δ in units of the step
-    initial_temperature: float = 1.3
-    decay: float = 0.95
-    grace: float = 1.0
-    threshold: float = 0.4
-    shrinking: bool = False  # N of θ = 0.4/N is the operations left
-    operations: int = 7
-    epochs: int = 50
-    steps: int = 260  # α steps an epoch
-    rate: float = 1e-3
-    delta: float = 0.1  # of theorem2
-    repetitions: int = 2000
-    seed: int = 11
-
-
-def simulate_practical(p: Practical) -> dict[str, float]:
-    """The probability of pruning the best, the fraction ended, and the mean epoch of the last pruning.
-
-    All edges start undecided; a repetition that lost the best goes on, so that `ended` compares schedules alike.
-    """
-    rng = np.random.default_rng(p.seed)
-    means = np.full(p.operations, -p.gap / 2)
-    means[0] = p.gap / 2
-    alpha = np.zeros((p.repetitions, p.operations))
-    alive = np.ones_like(alpha, dtype=bool)
-    last = np.zeros(p.repetitions)
-    t = 0
-    for epoch in range(1, p.epochs + 1):
-        theorem = p.schedule == "theorem2"
-        now = math.inf if theorem else temperature(p.schedule, epoch, p.epochs, p.initial_temperature, p.decay)
-        if not theorem and now >= p.grace:
-            continue
-        for _ in range(p.steps):
-            t += 1
-            alpha += p.rate * np.where(rng.random(alpha.shape, dtype=np.float32) < (1 + means) / 2, 1.0, -1.0)
-            if theorem:
-                now = p.rate * 2 * float(beta(t, p.operations, p.delta))
-                log_theta: Any = -math.log(p.operations) - t
-            else:
-                log_theta = np.log(p.threshold / (alive.sum(1, keepdims=True) if p.shrinking else p.operations))
-            scaled = np.where(alive, alpha / now, -np.inf)
-            top = scaled.max(1, keepdims=True)
-            log_phi = scaled - top - np.log(np.exp(scaled - top).sum(1, keepdims=True))
-            hit = alive & (log_phi < log_theta)
-            if hit.any():
-                alive &= ~hit
-                last[hit.any(1)] = epoch
-    ended = alive.sum(1) == 1
-    return {
-        "best_pruned": float((~alive[:, 0]).mean()),
-        "ended": float(ended.mean()),
-        "operations_left": float(alive.sum(1).mean()),
-        "last_epoch": float(last[last > 0].mean()) if (last > 0).any() else math.nan,
-    }

@@ -20,9 +20,12 @@ from scipy.stats import binom
 
 from ..paper.equations import beta
 from ..records.parameters import git_commit
-from ..records.run import Recorder
-from .bounds import TheoryError, crossing, exact_escape, exact_pair
-from .simulate import Practical, Setting, simulate, simulate_practical
+from ..records.recorder import Recorder
+from .bounds import TheoryError
+from .certified import CASES, false_certificates
+from .exact import crossing, exact_escape, exact_pair
+from .practical import Practical, simulate_practical
+from .simulate import Setting, simulate
 
 TIGHTER = ("theorem2", "stitched", "mixture", "pairwise", "bernstein")
 
@@ -127,7 +130,10 @@ def breaks() -> Iterator[Task]:
     for noise in ("uniform", "antithetic", "common"):
         yield partial(simulated, dataclasses.replace(base, noise=noise), case=f"noise: {noise}")
     yield partial(simulated, Setting(gap=0.0, repetitions=200, horizon=50_000), case="ties")
-    yield partial(simulated, dataclasses.replace(base, optimizer="adam"), case="Adam")
+    unequal = Setting(2, gap=0.05, shift=0.075, noise="unequal", spread=0.5, repetitions=500)  # means .1 and .05, deviations .5 and .05
+    yield partial(simulated, dataclasses.replace(unequal, optimizer="adam"), case="unequal noise, Adam")
+    yield partial(simulated, dataclasses.replace(unequal, repetitions=100), case="unequal noise, no Adam")
+    yield partial(simulated, Setting(2, gap=2.0, switch=100, repetitions=100), case="the best starts behind")
     yield partial(simulated, Setting(gap=1.0, coupled=True, repetitions=100, horizon=50_000), case="coupled")
 
 
@@ -161,6 +167,23 @@ def tighter() -> Iterator[Task]:
     for schedule in TIGHTER:
         setting = Setting(2, schedule=schedule, gap=0.0, noise="antithetic", repetitions=5000, horizon=20_000)
         yield partial(simulated, setting, case="worst case")
+
+
+def _validity_row(case: str, operations: int, delta: float, repetitions: int, horizon: int) -> Rows:
+    labels = {"case": case, "operations": operations, "delta": delta, "repetitions": repetitions, "horizon": horizon, "seed": 11}
+    return [{"part": "validity", **labels, **false_certificates(case, operations, delta, repetitions, horizon)}]
+
+
+def certified() -> Iterator[Task]:
+    """Theorem C: the steps until one operation is left, and how often it prunes one that no rival was expected to beat."""
+    for gap, repetitions in ((1.0, 2000), (0.5, 1000), (0.25, 800), (0.1, 100)):
+        setting = Setting(schedule="certified", gap=gap, repetitions=repetitions)
+        yield partial(simulated, setting, part="steps", case="full noise")
+    setting = Setting(schedule="certified", gap=0.1, noise="uniform", spread=0.02, repetitions=100)
+    yield partial(simulated, setting, part="steps", case="small noise")
+    for case, operations, delta in itertools.product(CASES, (2, 7), (0.1, 0.01)):
+        if operations == 2 or case in ("tie", "adaptive means"):
+            yield partial(_validity_row, case, operations, delta, 2000, 2000 if operations == 2 else 1000)
 
 
 def _lemma_rows() -> Rows:
@@ -227,6 +250,7 @@ TABLES: dict[str, Callable[[], Iterator[Task]]] = {
     "breaks": breaks,
     "schedules": schedules,
     "tighter": tighter,
+    "certified": certified,
     "statements": statements,
     "speed": speed,
 }
