@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import io
 import json
 import math
 import sys
@@ -29,8 +30,11 @@ from .space import CELL_KINDS, Edge, Genotype, cell_by_name, published_cells
 NAME = "surrogate trained on NAS-Bench-301's labels"
 LABELS = tuple(f"reference/nb301/zc_nasbench301_{name}.json" for name in ("20220514_500", "20220518_725"))  # under the data root
 LABELS_SOURCE = "github.com/automl/NASLib, commits 22280f7, 6639fd1 and 4e3528e"
+TRAINED = "reference/yang2020/darts_random_214.csv"
+TRAINED_SOURCE = "github.com/antoyang/NAS-Benchmark, commit c2758da, Plots/data"
+ACCURACIES = {"final": "final_test_acc", "best": "best_test_acc"}
 RIDGE = {"alpha": 300.0}
-TREES = {"n_estimators": 2000, "max_depth": 2}  # RIDGE and TREES: the best of surrogate_validity.CHOICES
+TREES = {"n_estimators": 2000, "max_depth": 2}  # with RIDGE the best of surrogate_validity.CHOICES
 TREES_ALWAYS = {"learning_rate": 0.05, "subsample": 0.5, "max_features": 0.2, "min_samples_leaf": 5, "random_state": 0}
 REFERENCE = 1000  # a percentile is among the cells random-0 … random-999
 ARM = range(1000, 1200)  # the random cells of the design, random-1000 … random-1199
@@ -81,11 +85,44 @@ def read_labels(root: Path) -> tuple[list[Genotype], np.ndarray]:
                     raise ValueError(f"val_accuracy {label} is no percentage")
                 cells.setdefault(identity(genotype), genotype)
                 labels.setdefault(identity(genotype), []).append(label)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise SurrogateError(f"{root / name} is damaged: {str(error) or type(error).__name__}") from None
     if len(cells) < 20:
         raise SurrogateError(f"{root / 'reference' / 'nb301'} has {len(cells)} labelled cells; at least 20 are needed")
     return list(cells.values()), np.array([np.mean(values) for values in labels.values()])
+
+
+def read_trained(root: Path) -> tuple[list[Genotype], pd.DataFrame]:
+    """The 214 fully trained cells, and by cell: index, final and best test accuracy in per cent.
+
+    Raises `SurrogateError`, one line, where the file is missing or damaged.
+    """
+    content = reference_file(root, TRAINED, TRAINED_SOURCE)
+    try:
+        frame = pd.read_csv(io.BytesIO(content))
+        cells = [_parse_trained(text) for text in frame["genotype"]]
+        accuracies = pd.DataFrame({"index": frame["index"].astype(int), **{k: frame[c].astype(float) for k, c in ACCURACIES.items()}})
+        if not np.isfinite(accuracies.to_numpy()).all() or len(cells) < 10:
+            raise ValueError("10 cells or more with their accuracies are needed")
+    except (KeyError, TypeError, ValueError, AttributeError, SyntaxError, RecursionError) as error:
+        raise SurrogateError(f"{root / TRAINED} is damaged: {' '.join(str(error).split())[:120] or type(error).__name__}") from None
+    return cells, accuracies
+
+
+def _parse_trained(text: str) -> Genotype:
+    """A cell as Yang et al. print it: Genotype(normal=[[(operation, input), (operation, input)], … a node], …)."""
+    call = ast.parse(text, mode="eval").body
+    if not isinstance(call, ast.Call):
+        raise ValueError(f"not a genotype: {text[:60]!r}")
+    written = {keyword.arg: keyword.value for keyword in call.keywords}
+    fields: dict[str, Any] = {}
+    for kind in CELL_KINDS:
+        nodes = ast.literal_eval(written[kind])
+        fields[kind] = tuple(Edge(operation, source, 2 + i) for i, node in enumerate(nodes) for operation, source in node)
+        fields[f"{kind}_concat"] = NODES
+    genotype = Genotype(**fields)
+    check(genotype, "a cell")
+    return genotype
 
 
 def ridge_regression(alpha: float) -> Any:
