@@ -1,6 +1,6 @@
 """Records of planned evaluations that nothing trained, for tests of what is made of records."""
 
-from asap.records.run import Recorder
+from asap.records.recorder import Recorder
 
 MACHINE = {"device": "cpu", "processor": "none", "git_commit": "0" * 40, "torch": "none", "threads": 1, "clock": "process"}
 

@@ -20,7 +20,7 @@ from scipy.stats import binom
 
 from ..paper.equations import beta
 from ..records.parameters import git_commit
-from ..records.run import Recorder
+from ..records.recorder import Recorder
 from .bounds import TheoryError, crossing, exact_escape, exact_pair
 from .simulate import Practical, Setting, simulate, simulate_practical
 

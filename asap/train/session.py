@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..records.parameters import EvaluationParameters, ParameterError, SearchParameters, data_root, run_name, runs_root
-from ..records.run import Follower, Recorder
+from ..records.recorder import Follower, Recorder
 from . import device as machine
 from . import distributed
 from .batches import Batches, ImageData
