@@ -169,7 +169,7 @@ def _theory(given: dict[str, Any]) -> int:
 def _cells(given: dict[str, Any]) -> int:
     from .networks.derived import Size
     from .paper.space import Genotype, cell_by_name, cell_label, published_cells
-    from .records.run import write_atomically
+    from .records.recorder import write_atomically
     from .report.tables import recorded_cells
 
     if not 1 <= given["channels"] <= 4096:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from asap.records.run import Recorder
+from asap.records.recorder import Recorder
 
 MACHINE = {"device": "cpu", "processor": "none", "git_commit": "0" * 40, "torch": "none", "threads": 1, "clock": "process"}
 

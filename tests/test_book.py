@@ -118,7 +118,7 @@ def test_verdicts_come_from_the_records(monkeypatch, tmp_path, quick_search):
     import shutil
 
     from asap.records.parameters import SearchParameters, make
-    from asap.records.run import _own_digest
+    from asap.records.run import own_digest
     from asap.report.claims import CLAIMS
     from asap.report.verdicts import DIRECTION, FAILS, HOLDS
 
@@ -128,7 +128,7 @@ def test_verdicts_come_from_the_records(monkeypatch, tmp_path, quick_search):
         info = json.loads((folder / "run.json").read_text())
         posed = {"method": "asap", "dataset": "cifar10", "scale": "cpu", "study": "main"}
         info["parameters"] = make(SearchParameters, posed).identity()
-        info["digest"] = _own_digest(info)
+        info["digest"] = own_digest(info)
         (folder / "run.json").write_text(json.dumps(info))
         shutil.move(folder, tmp_path / name)
     verdicts = {}

@@ -12,7 +12,8 @@ from posed import MACHINE, pose
 
 from asap.paper.space import cell_by_name
 from asap.records.parameters import checkout
-from asap.records.run import Recorder, Run
+from asap.records.recorder import Recorder
+from asap.records.run import Run
 from asap.records.study import load, plan
 from asap.report import claims, comparison_pages, figure1_pages, figures, pages, tables, transfer_pages, verdicts
 from asap.report import claims_search as search_judges

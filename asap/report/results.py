@@ -71,7 +71,8 @@ import pandas as pd
 from ..errors import UserError
 from ..records import study as studies
 from ..records.parameters import UNCOMMITTED, runs_root
-from ..records.run import Run, run_folders, write_atomically
+from ..records.recorder import write_atomically
+from ..records.run import Run, run_folders
 from . import rows
 
 FILES = ("searches.csv", "evaluations.csv")

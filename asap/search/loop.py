@@ -16,7 +16,7 @@ from ..networks.supernet import Supernet
 from ..paper.equations import normalised_entropy
 from ..paper.space import CELL_KINDS, Genotype, edges
 from ..records.parameters import ParameterError, SearchParameters
-from ..records.run import Recorder
+from ..records.recorder import Recorder
 from ..train import device as machine
 from ..train import distributed, graphs
 from ..train.batches import Batches, ImageData

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..records.run import write_atomically
+from ..records.recorder import write_atomically
 
 
 class CheckpointError(UserError):

@@ -15,7 +15,8 @@ from torch import Tensor
 from ..networks.derived import DerivedNetwork, Size
 from ..paper.space import Genotype, cell_by_name
 from ..records.parameters import EvaluationParameters, ParameterError, runs_root
-from ..records.run import Follower, Recorder, Run
+from ..records.recorder import Follower, Recorder
+from ..records.run import Run
 from . import device as machine
 from . import distributed
 from .batches import ImageData

@@ -12,7 +12,8 @@ import torch
 
 from ..errors import UserError
 from ..records.parameters import EvaluationParameters, ParameterError, SearchParameters, data_root, run_name, runs_root
-from ..records.run import CHECKPOINT, Follower, Recorder, RecordError, read_info
+from ..records.recorder import Follower, Recorder
+from ..records.run import CHECKPOINT, RecordError, read_info
 from . import device as machine
 from . import distributed
 from .batches import ImageData

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import torch
 from torch import Tensor
 
-from ..records.run import Follower, Recorder
+from ..records.recorder import Follower, Recorder
 from . import device as machine
 from . import distributed
 from .batches import Batches

@@ -31,7 +31,7 @@ from asap.networks.derived import DerivedNetwork
 from asap.networks.supernet import Supernet
 from asap.paper.space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, published_cell
 from asap.records.parameters import runs_root
-from asap.records.run import write_atomically
+from asap.records.recorder import write_atomically
 from asap.search.alpha import frozen
 from asap.train import batches as data
 from asap.train import device as machine

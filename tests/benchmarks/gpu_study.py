@@ -26,7 +26,7 @@ import torch
 from asap.errors import UserError
 from asap.paper.space import CELL_KINDS, published_cell
 from asap.records.parameters import EvaluationParameters, SearchParameters, data_root, make, runs_root
-from asap.records.run import Follower, write_atomically
+from asap.records.recorder import Follower, write_atomically
 from asap.search.loop import _Search, search
 from asap.train import device as machine
 from asap.train.batches import ImageData, Split

@@ -8,7 +8,8 @@ import pytest
 from asap.cli import main
 from asap.errors import UserError
 from asap.paper.space import published_cell
-from asap.records.run import Recorder, RecordError, Run, find_runs, write_atomically
+from asap.records.recorder import Recorder, write_atomically
+from asap.records.run import RecordError, Run, find_runs
 
 DATA = {"name": "digits", "variant": "digits"}
 
@@ -152,7 +153,7 @@ def test_a_finished_run_needs_no_right_to_write(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
-    monkeypatch.setattr("asap.records.run.write_atomically", refuse)
+    monkeypatch.setattr("asap.records.recorder.write_atomically", refuse)
     assert Recorder(folder, "evaluation", {"cell": "ASAP", "run": ""}, data=DATA).finished
     with pytest.raises(RecordError, match=r"cannot write under .*: Permission denied"):
         Recorder(tmp_path / "study" / "other", "evaluation", {}, data=DATA)

@@ -9,7 +9,7 @@ import pytest
 from asap.cli import main
 from asap.errors import UserError
 from asap.records.parameters import EvaluationParameters, SearchParameters, from_notebook, make
-from asap.records.run import Recorder
+from asap.records.recorder import Recorder
 from asap.records.study import StudyError, grid, load, names
 from asap.theory.simulate import make_setting
 

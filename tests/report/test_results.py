@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from posed import cut, pose, pose_search
 
-from asap.records.run import Recorder
+from asap.records.recorder import Recorder
 from asap.records.study import load
 from asap.report import results
 

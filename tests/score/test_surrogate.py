@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asap import surrogate, surrogate_page, surrogate_validity
-from asap.cell_features import OPERATIONS, SurrogateError, check, feature_names, features, identity, parameters
 from asap.errors import UserError
-from asap.space import Edge, Genotype, cell_by_name, published_cell, random_genotype
-from asap.surrogate import LABELS, TRAINED, Surrogate, add_arguments, command, parse_key, percentiles, read_labels, read_trained
+from asap.paper.space import Edge, Genotype, cell_by_name, published_cell, random_genotype
+from asap.report import surrogate as surrogate_page
+from asap.score import surrogate
+from asap.score import validity as surrogate_validity
+from asap.score.features import OPERATIONS, SurrogateError, check, feature_names, features, identity, parameters
+from asap.score.surrogate import LABELS, TRAINED, Surrogate, add_arguments, command, parse_key, percentiles, read_labels, read_trained
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 #: The worth of each operation in the fabricated labels.
 WORTH = dict(zip(OPERATIONS, (-0.3, -0.4, 0.05, 0.3, 0.25, 0.1, 0.0), strict=True))
 
@@ -221,7 +223,7 @@ def test_missing_or_damaged_data_are_named_in_one_line_with_their_source(data, t
 
 
 def test_the_records_and_the_page_drawn_from_them(data, tmp_path, monkeypatch, capsys):
-    from asap import pages
+    from asap.report import pages
 
     small = {"ridge": [{"alpha": 300.0}], "trees": [{"n_estimators": 60, "max_depth": 2}]}
     monkeypatch.setattr(surrogate_validity, "CHOICES", small)

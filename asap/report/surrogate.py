@@ -13,9 +13,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from .config import runs_root
+from ..records.parameters import runs_root
+from ..score.surrogate import NAME
 from .pages import download, missing, say, show
-from .surrogate import NAME
 from .tables import markdown
 
 

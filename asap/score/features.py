@@ -11,8 +11,8 @@ from functools import cache
 
 import numpy as np
 
-from .errors import UserError
-from .space import ASAP_OPERATIONS, CELL_KINDS, Edge, Genotype, edges
+from ..errors import UserError
+from ..paper.space import ASAP_OPERATIONS, CELL_KINDS, Edge, Genotype, edges
 
 OPERATIONS = ASAP_OPERATIONS  # NAS-Bench-301 has the same seven, and numbers them in the same order
 INPUTS, NODES = (0, 1), (2, 3, 4, 5)

@@ -22,9 +22,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .cell_features import feature_names, features, parameters, skip_counts
-from .records import git_commit, write_atomically
-from .space import Genotype
+from ..paper.space import Genotype
+from ..records.parameters import git_commit
+from ..records.recorder import write_atomically
+from .features import feature_names, features, parameters, skip_counts
 from .surrogate import (
     ACCURACIES,
     ARM,
@@ -210,7 +211,7 @@ def record(root: Path, data: Path) -> list[Path]:
         "git_commit": git_commit(),
         "versions": {"python": platform.python_version(), **{n: version(n) for n in ("numpy", "pandas", "scipy", "scikit-learn")}},
         "data": {name: _digest(data / name) for name in (*LABELS, TRAINED)},
-        "code": {name: _digest(Path(__file__).with_name(name)) for name in ("cell_features.py", "surrogate.py", Path(__file__).name)},
+        "code": {name: _digest(Path(__file__).with_name(name)) for name in ("features.py", "surrogate.py", Path(__file__).name)},
         "model": {"ridge": RIDGE, "trees": {**TREES, **TREES_ALWAYS}, "features": len(feature_names())},
         "labelled_cells": len(cells),
         "labels": {"mean": labels.mean(), "sd": labels.std(ddof=1), "lowest": labels.min(), "highest": labels.max()},

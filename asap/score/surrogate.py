@@ -2,7 +2,7 @@
 
 NAS-Bench-301 labelled cells of this space with the validation accuracy, in per cent, that its own surrogate predicts for them.
 A small model learns those labels from a cell's graph: the average of a ridge regression and of boosted trees. Its prediction is
-the *score* of a cell. A score is no accuracy that anybody measured. surrogate_validity.py has what the scores are worth.
+the *score* of a cell. A score is no accuracy that anybody measured. validity.py has what the scores are worth.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .cell_features import CELL_WORDS, NODES, OPERATIONS, SurrogateError, check, features, identity, parameters
-from .config import UNCOMMITTED, data_root, runs_root
-from .errors import UserError
-from .records import Run, find_runs
-from .space import CELL_KINDS, Edge, Genotype, cell_by_name, published_cells
+from ..errors import UserError
+from ..paper.space import CELL_KINDS, Edge, Genotype, cell_by_name, published_cells
+from ..records.parameters import UNCOMMITTED, data_root, runs_root
+from ..records.run import Run, find_runs
+from .features import CELL_WORDS, NODES, OPERATIONS, SurrogateError, check, features, identity, parameters
 
 NAME = "surrogate trained on NAS-Bench-301's labels"
 LABELS = tuple(f"reference/nb301/zc_nasbench301_{name}.json" for name in ("20220514_500", "20220518_725"))  # under the data root
@@ -34,7 +34,7 @@ TRAINED = "reference/yang2020/darts_random_214.csv"
 TRAINED_SOURCE = "github.com/antoyang/NAS-Benchmark, commit c2758da, Plots/data"
 ACCURACIES = {"final": "final_test_acc", "best": "best_test_acc"}
 RIDGE = {"alpha": 300.0}
-TREES = {"n_estimators": 2000, "max_depth": 2}  # with RIDGE the best of surrogate_validity.CHOICES
+TREES = {"n_estimators": 2000, "max_depth": 2}  # with RIDGE the best of validity.CHOICES
 TREES_ALWAYS = {"learning_rate": 0.05, "subsample": 0.5, "max_features": 0.2, "min_samples_leaf": 5, "random_state": 0}
 REFERENCE = 1000  # a percentile is among the cells random-0 … random-999
 ARM = range(1000, 1200)  # the random cells of the design, random-1000 … random-1199
@@ -259,7 +259,7 @@ def command(given: Mapping[str, Any]) -> int:
     """Run `asap score`; returns the exit status. Raises `UserError`, one line, for a bad cell or missing data."""
     root, data = runs_root(given["runs_root"]), data_root(given["data_root"])
     if given["record"]:
-        from .surrogate_validity import record
+        from .validity import record
 
         if given["cells"]:
             raise UserError("--record writes the scores of every known cell; name no cells")
