@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -85,16 +84,12 @@ class Recorder:
 
         self.info = recorded()
         if self.finished:
-            with contextlib.suppress(OSError):
-                self.checkpoint.unlink(missing_ok=True)  # of a run that was killed just before it had
             return
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
             self.info = recorded()  # another process may have ended it meanwhile
             if not self.finished:
-                for left in folder.glob(".*.part"):  # of a write that was killed
-                    left.unlink(missing_ok=True)
                 opened = [*self.info.get("opened", []), _now()]
                 self.info |= {**described, "opened": opened, "started": opened[0], "status": "running"}
                 self._write("run.json", to_json(self.info))
@@ -153,8 +148,7 @@ class Recorder:
     def fail(self, reason: str) -> None:
         """Say in the record that the run failed. It may be started again, and then goes on from its checkpoint."""
         self.info |= {"ended": _now(), "status": "failed", "reason": reason}
-        with contextlib.suppress(OSError):  # a full disk may be the reason
-            self._write("run.json", to_json(self.info))
+        self._write("run.json", to_json(self.info))
 
     def close(self) -> None:
         """Release the lock."""

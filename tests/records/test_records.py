@@ -176,12 +176,3 @@ def test_another_genotype_does_not_go_on_with_a_run(tmp_path):
     Recorder(tmp_path / "study" / "one", "evaluation", {}, data=DATA, genotype=cell).close()
     with pytest.raises(RecordError, match=r"holds a run of other genotype: normal\[0\] is .* there, \['skip_connect'"):
         Recorder(tmp_path / "study" / "one", "evaluation", {}, data=DATA, genotype=other)
-
-
-def test_what_a_kill_left_is_swept_at_the_next_start(tmp_path):
-    folder = record(tmp_path, finish=False)
-    (folder / ".checkpoint.pt.x.part").write_bytes(b"half")
-    record(tmp_path)
-    (folder / "checkpoint.pt").write_bytes(b"whole")
-    Recorder(folder, "evaluation", {"cell": "ASAP", "run": ""}, data=DATA)
-    assert sorted(path.name for path in folder.iterdir()) == [".lock", "epochs.csv", "run.json", "test.json"]
