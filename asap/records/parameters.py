@@ -55,11 +55,16 @@ class Common:
         """The parameters that make the experiment, without those of the machine."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if not f.metadata["machine"]}
 
-    def matches(self, recorded: Mapping[str, Any]) -> bool:
-        """Whether a record is of these parameters. One that it is too old to know counts as at its default."""
-        own = self.identity()
+    def differences(self, recorded: Mapping[str, Any]) -> list[str]:
+        """The names in which a record's parameters are not these. One that it is too old to know counts as at its default."""
+        own, missing = self.identity(), object()
         known = {f.name: f.default for f in dataclasses.fields(self) if f.name in own}
-        return {**known, **{name: value for name, value in recorded.items() if name not in self.former}} == own
+        known |= {name: value for name, value in recorded.items() if name not in self.former}
+        return sorted(name for name in known if known[name] != own.get(name, missing))
+
+    def matches(self, recorded: Mapping[str, Any]) -> bool:
+        """Whether a record is of these parameters."""
+        return not self.differences(recorded)
 
     def __post_init__(self) -> None:
         check(self)

@@ -11,8 +11,8 @@ from ..records.parameters import Common, EvaluationParameters, SearchParameters,
 from ..records.run import Run
 
 KINDS: dict[str, type[Common]] = {"search": SearchParameters, "evaluation": EvaluationParameters}
-#: What names a run, and `graphs`, which replays the same steps. All other parameters come from its scale, unless they were changed.
-NAMING = ("method", "run", "cell", "dataset", "scale", "seed", "study", "graphs")
+#: What names a run. All other parameters come from its scale, unless they were changed.
+NAMING = ("method", "run", "cell", "dataset", "scale", "seed", "study")
 CUTS = {"one_operation": "operations", "derived": "genotype"}
 #: What is derived of an epoch.
 COURSE = ("left", "density", "fall", "pruned", "steps_seconds", "time", "entropy")
@@ -63,8 +63,7 @@ def described(run: Run) -> dict[str, Any]:
     """The columns that a search and an evaluation share."""
     kind, info, machine, data = run.info["kind"], run.info, run.info["machine"], run.info["data"]
     recorded = {**_defaults(kind), **run.parameters}
-    plain = make(KINDS[kind], {name: recorded[name] for name in NAMING if name in recorded}).identity()
-    changed = sorted(name for name, value in recorded.items() if plain.get(name) != value)
+    changed = make(KINDS[kind], {name: recorded[name] for name in NAMING if name in recorded}).differences(run.parameters)
     clock = machine.get("clock", "wall")
     return {
         "run": run.name,

@@ -48,10 +48,10 @@ def size_verdict(computed: float, printed: float) -> str:
     return SAME if abs(computed - printed) < 0.1 else DIFFERS
 
 
-#: What names a run, and `graphs`, which replays the same steps. All other parameters come from its scale, unless they were changed.
+#: What names a run. All other parameters come from its scale, unless they were changed.
 NAMING: dict[str, tuple[type[SearchParameters | EvaluationParameters], tuple[str, ...]]] = {
-    "search": (SearchParameters, ("method", "dataset", "scale", "seed", "study", "graphs")),
-    "evaluation": (EvaluationParameters, ("run", "cell", "dataset", "scale", "seed", "study", "graphs")),
+    "search": (SearchParameters, ("method", "dataset", "scale", "seed", "study")),
+    "evaluation": (EvaluationParameters, ("run", "cell", "dataset", "scale", "seed", "study")),
 }
 
 
