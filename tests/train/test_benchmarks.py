@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import bench
 
 
@@ -57,7 +57,7 @@ import gpu_study, asap.cli, asap.train.evaluate
 from asap.records.parameters import SearchParameters, make
 gpu_study.steps(gpu_study.running_search(__import__("torch").device("cpu"), 64, channels=2, layers=3, batch=8), 2)
 """
-    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=True, capture_output=True, text=True)
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True, capture_output=True, text=True)
 
 
 def test_bounds_count_what_a_product_computes_and_moves():

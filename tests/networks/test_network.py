@@ -12,8 +12,8 @@ from asap.networks.operations import DilConv, Source, SqueezeExcitation
 from asap.paper.space import published_cell, published_cells
 from asap.report.tables import sizes
 
-REFERENCE = json.loads((Path(__file__).parent / "reference_sizes.json").read_text())
-ROOT = Path(__file__).parent.parent
+REFERENCE = json.loads((Path(__file__).parents[1] / "reference_sizes.json").read_text())
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", published_cells())
