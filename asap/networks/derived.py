@@ -45,15 +45,16 @@ class DerivedCell(nn.Module):
         )
         self.attention = SqueezeExcitation(len(self.concat) * channels) if squeeze_excitation else None
 
-    def forward(self, s0: Source, s1: Source, drop_probability: float) -> Tensor:
+    def forward(self, s0: Source, s1: Source, drop_probability: float | Tensor) -> Tensor:
         """s0, s1: of (B, ·, H, W) → (B, concatenated nodes·C, H, W), or half the sides in a reduction cell."""
+        dropping = self.training and (isinstance(drop_probability, Tensor) or drop_probability > 0)
         sources = [Source(self.preprocess[0](s0), self.stride(0)), Source(self.preprocess[1](s1), self.stride(1))]
         for target in range(2, 1 + max(edge.target for edge in self.edges)):
             total: Tensor | None = None
             for edge, operation in zip(self.edges, self.operations, strict=True):
                 if edge.target == target:
                     x = operation(sources[edge.source])
-                    if drop_probability > 0 and self.training and not isinstance(operation, Identity):
+                    if dropping and not isinstance(operation, Identity):
                         x = drop_path(x, drop_probability)
                     total = x if total is None else total + x
             assert total is not None
@@ -149,8 +150,11 @@ class DerivedNetwork(nn.Module):
                 self.auxiliary = AuxiliaryHead(last, side, classes)
         self.head = nn.Linear(last, classes)
 
-    def forward(self, x: Tensor, drop_probability: float = 0.0) -> tuple[Tensor, Tensor | None]:
-        """The logits (B, classes) of images (B, image_channels, H, W), and in training those of the auxiliary head."""
+    def forward(self, x: Tensor, drop_probability: float | Tensor = 0.0) -> tuple[Tensor, Tensor | None]:
+        """The logits (B, classes) of images (B, image_channels, H, W), and in training those of the auxiliary head.
+
+        drop_probability: of a path, in training; a tensor () where it changes between the replays of a graph.
+        """
         s0 = s1 = Source(self.stems[0](x))
         if len(self.stems) > 1:
             s1 = Source(self.stems[1](s0.x))

@@ -243,8 +243,13 @@ def make_operation(name: str, channels: int, stride: int, affine: bool, pool_nor
     return DilConv(channels, {"dil_conv_3x3": 3, "dil_conv_5x5": 5}[name], stride, affine, odd)
 
 
-def drop_path(x: Tensor, probability: float) -> Tensor:
-    """Zero the path of each sample with this probability, and scale the others up (ScheduledDropPath, per sample)."""
+def drop_path(x: Tensor, probability: float | Tensor) -> Tensor:
+    """Zero the path of each sample with this probability, and scale the others up (ScheduledDropPath, per sample).
+
+    A probability that is a tensor () may change between the replays of a graph.
+    """
     keep = 1.0 - probability
-    mask = torch.empty(x.shape[0], 1, 1, 1, device=x.device, dtype=x.dtype).bernoulli_(keep)
-    return x * (mask / keep)
+    mask = torch.empty(x.shape[0], 1, 1, 1, device=x.device, dtype=x.dtype)
+    if isinstance(keep, Tensor):
+        return x * (mask.bernoulli_(keep.expand(mask.shape)) / keep.to(x.dtype))
+    return x * (mask.bernoulli_(keep) / keep)

@@ -64,27 +64,36 @@ class SearchCell(nn.Module):
         """
         sources = [Source(self.preprocess[0](s0), self.stride(0)), Source(self.preprocess[1](s1), self.stride(1))]
         pooled: dict[tuple[int, str], Tensor] = {}
+        weights = phi.flatten().unbind()
         for target in range(2, 2 + self.nodes):
             entering = [e for e, (_, t) in enumerate(edges(self.nodes)) if t == target]
-            sources.append(Source(self._node(entering, sources, pooled, phi, active)))
+            sources.append(Source(self._node(entering, sources, pooled, weights, active)))
         return torch.cat([source.x for source in sources[2:]], 1)
 
     def _node(
-        self, entering: list[int], sources: list[Source], pooled: dict[tuple[int, str], Tensor], phi: Tensor, active: list[list[int]]
+        self,
+        entering: list[int],
+        sources: list[Source],
+        pooled: dict[tuple[int, str], Tensor],
+        weights: tuple[Tensor, ...],
+        active: list[list[int]],
     ) -> Tensor:
-        """The sum of the mixed operations on the edges `entering`, one from each source in order."""
-        shared: list[Tensor] = []  # terms that several edges share, with the places of their weights
-        places: list[tuple[int, int]] = []
+        """The sum of the mixed operations on the edges `entering`, one from each source in order.
+
+        weights: Φ as E·O scalar tensors.
+        """
+        shared: list[Tensor] = []  # terms that several edges share, and their weights
+        shares: list[Tensor] = []
         total: Tensor | None = None  # the sum of all others
         phased: Tensor | None = None  # the sum of those that are in phases
         for j, (e, source) in enumerate(zip(entering, sources, strict=True)):
             edge: nn.ModuleDict = self.edges[e]  # type: ignore[assignment]
             for o in active[e]:
-                name = self.operations[o]
+                name, weight = self.operations[o], weights[e * len(self.operations) + o]
                 if name in edge:
                     operation: Operation = edge[name]  # type: ignore[assignment]
                     assert operation.norm is not None
-                    x = scaled_norm(operation.body(source.read(operation.form)), operation.norm, phi[e, o])
+                    x = scaled_norm(operation.body(source.read(operation.form)), operation.norm, weight)
                     if isinstance(operation, DilConv) and operation.in_phases:
                         phased = x if phased is None else phased.add_(x)
                     else:
@@ -93,12 +102,12 @@ class SearchCell(nn.Module):
                     if name != "skip_connect" and (j, name) not in pooled:
                         pooled[j, name] = self.pools[j][name](source)  # type: ignore[index]
                     shared.append(source.x if name == "skip_connect" else pooled[j, name])
-                    places.append((e, o))
+                    shares.append(weight)
         if phased is not None:
             phased = unphase(phased)
             total = phased if total is None else total.add_(phased)
         if shared:
-            mixed = weighted_sum(torch.stack([phi[e, o] for e, o in places]).to(shared[0].dtype), shared)
+            mixed = weighted_sum(torch.stack(shares).to(shared[0].dtype), shared)
             total = mixed if total is None else total.add_(mixed)
         if total is None:  # every entering operation is `none`
             x = sources[0].x

@@ -32,6 +32,17 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def set_up(device: torch.device) -> None:
+    """What every run on a device wants: on CUDA float32 that is float32, on a CPU an allocator that keeps its memory.
+
+    torch lets CUDA's convolutions round to TF32 (10 bits), which makes gradients of a first step wrong by 3 to 8 %.
+    """
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    else:
+        keep_freed_memory()
+
+
 def random_stream(seed: int, *place: int) -> torch.Generator:
     """A CPU generator for one purpose: the same seed and place give the same numbers, whatever was drawn before.
 
@@ -124,6 +135,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "processor": _processor(),
+        "tf32": device.type == "cuda" and (torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "clock": clock_of(device),

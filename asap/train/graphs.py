@@ -1,8 +1,13 @@
-"""A training step as one CUDA graph: launched once instead of thousands of times, captured anew when the network changes."""
+"""A training step as one CUDA graph: launched once instead of thousands of times, captured anew when the network changes.
+
+What changes between steps (rate, temperature, drop-path) is a tensor that a graph reads anew at each replay: `changing`.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -18,37 +23,63 @@ class Backend(Protocol):
         """Run the step as it is, where its allocations do not disturb a later capture."""
 
     def capture(self, step: Step, inputs: tuple[Tensor, ...]) -> tuple[Callable[[], None], tuple[Tensor, ...]]:
-        """Record the step on these inputs without running it: a function that runs it, and the tensors it then fills."""
+        """Record the step on these inputs without running it: a function that runs it, and the tensors it then fills.
+
+        Raises RuntimeError where the step cannot be recorded; the device then works on.
+        """
+
+
+@cache
+def _pool(device: torch.device) -> tuple[Any, ...]:
+    """The memory that the graphs of a device share, which are never replayed at once; and a small graph that stays.
+
+    torch gives a pool up when its last graph goes, and then fails at the next capture into it.
+    """
+    graph, pool, number = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle(), torch.zeros((), device=device)
+    with torch.cuda.graph(graph, pool=pool):
+        number.add_(1)
+    return pool, graph, number
 
 
 class CudaBackend:
-    """torch.cuda's streams and graphs."""
+    """torch.cuda's streams and graphs on one device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
+        self.stream = torch.cuda.Stream(self.device)
 
     def warm(self, step: Step, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            outputs = step(*inputs)
-        torch.cuda.current_stream().wait_stream(side)
+        with torch.cuda.device(self.device):
+            self.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.stream):
+                outputs = step(*inputs)
+            torch.cuda.current_stream().wait_stream(self.stream)
         return outputs
 
     def capture(self, step: Step, inputs: tuple[Tensor, ...]) -> tuple[Callable[[], None], tuple[Tensor, ...]]:
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            outputs = step(*inputs)
+        generator = torch.cuda.default_generators[self.device.index]
+        try:
+            with torch.cuda.device(self.device):
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph, pool=_pool(self.device)[0], stream=self.stream):
+                    outputs = step(*inputs)
+        except RuntimeError:  # the random generator still believes in the capture
+            generator.graphsafe_set_state(generator.clone_state())
+            raise
         return graph.replay, outputs
 
 
 class Graphed:
     """A step that is replayed as a graph.
 
-    After `reset` (a pruning, a new epoch's rate or temperature) the next `warm_up` calls run it as it is, and the call
-    after them captures it; every call is a real step, whichever way it runs. The step must take and return tensors
-    alone, of the same shapes each time, and must not read a value back to the host.
+    After `reset` (operations are deleted) the next `warm_up` calls run it as it is, and the call after them captures it;
+    every call is a real step, whichever way it runs. The step must take and return tensors alone, of the same shapes each
+    time, and must not read a value back to the host. One that cannot be captured is run as it is from then on.
     """
 
-    def __init__(self, step: Step, backend: Backend | None = None, warm_up: int = 2) -> None:
-        self.step, self.backend, self.warm_up = step, backend or CudaBackend(), warm_up
+    def __init__(self, step: Step, backend: Backend, warm_up: int = 2) -> None:
+        self.step, self.backend, self.warm_up = step, backend, warm_up
+        self.failed = False
         self.reset()
 
     def reset(self) -> None:
@@ -63,19 +94,25 @@ class Graphed:
         self.calls += 1
         if self.calls <= self.warm_up:
             return self.backend.warm(self.step, inputs)
-        if self.replay is None:
+        if self.replay is None and not self.failed:
             self.inputs = tuple(x.clone(memory_format=torch.preserve_format) for x in inputs)
-            self.replay, self.outputs = self.backend.capture(self.step, self.inputs)
-        else:
+            try:
+                self.replay, self.outputs = self.backend.capture(self.step, self.inputs)
+            except RuntimeError as error:
+                self.failed, self.inputs = True, ()
+                print(f"a step could not be captured and runs without a graph: {' '.join(str(error).split())[:160]}", file=sys.stderr)
+        elif self.replay is not None:
             for kept, x in zip(self.inputs, inputs, strict=True):
                 kept.copy_(x, non_blocking=True)
+        if self.replay is None:
+            return self.step(*inputs)
         self.replay()
         return self.outputs
 
 
 def graphed(step: Step, device: torch.device, wanted: bool) -> Any:
     """The step as a graph where that is wanted and the device is CUDA, else the step itself."""
-    return Graphed(step) if wanted and device.type == "cuda" else step
+    return Graphed(step, CudaBackend(device)) if wanted and device.type == "cuda" else step
 
 
 def reset(*steps: Any) -> None:
@@ -83,3 +120,19 @@ def reset(*steps: Any) -> None:
     for step in steps:
         if isinstance(step, Graphed):
             step.reset()
+
+
+def changing(value: float, device: torch.device) -> Any:
+    """A number that changes between steps: on CUDA a tensor () there, elsewhere the number. `changed` sets it."""
+    return torch.tensor(value, device=device) if device.type == "cuda" else value
+
+
+def changed(before: Any, value: float) -> Any:
+    """`before` (of `changing`) at a new value: the same tensor, filled, or the number."""
+    return before.fill_(value) if isinstance(before, Tensor) else value
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = changed(group["lr"], rate)

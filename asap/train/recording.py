@@ -26,8 +26,7 @@ Parameters = SearchParameters | EvaluationParameters
 def prepare(p: Parameters) -> tuple[torch.device, ImageData | FolderData]:
     """The device and the data set of a run. Raises `UserError` where either is not to be had."""
     device = distributed.local_device(machine.choose_device(p.device))
-    if device.type == "cpu":
-        machine.keep_freed_memory()
+    machine.set_up(device)
     if p.threads:
         torch.set_num_threads(p.threads)
     images = load(p.dataset, data_root(p.data_root), p.download)

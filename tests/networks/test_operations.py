@@ -67,6 +67,23 @@ def test_weighted_sum_gradients():
     assert torch.autograd.gradcheck(lambda w, *t: weighted_sum(w, list(t)), (weights, *terms))
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_off_a_cpu_no_padded_average_pool_sees_channels_last(monkeypatch, stride):
+    """torch's gradient of it is wrong on CUDA."""
+    seen, real = [], F.avg_pool2d
+    monkeypatch.setattr(F, "avg_pool2d", lambda x, *a, **k: seen.append(x.is_contiguous()) or real(x, *a, **k))
+    x = torch.empty(2, 4, 8, 8, device="meta").contiguous(memory_format=torch.channels_last)
+    y = kernels.average_pool(x, stride)
+    assert seen == [True] and y.is_contiguous(memory_format=torch.channels_last) and y.shape == (2, 4, 8 // stride, 8 // stride)
+
+
+def test_a_drop_path_probability_may_be_a_tensor():
+    torch.manual_seed(0)
+    y = drop_path(torch.ones(4000, 2, 3, 3), torch.tensor(0.2))
+    assert set(y.flatten(1).unique(dim=1).flatten().tolist()) == {0.0, 1.25}
+    assert float(y.mean()) == pytest.approx(1, abs=0.02)
+
+
 def test_drop_path_drops_whole_samples_and_keeps_the_mean():
     torch.manual_seed(0)
     y = drop_path(torch.ones(4000, 2, 3, 3), 0.2)

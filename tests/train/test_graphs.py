@@ -6,6 +6,7 @@ import torch
 
 import asap.search.loop
 from asap.records.run import TIME_COLUMNS, Run
+from asap.train import graphs
 from asap.train.graphs import Graphed, graphed
 
 
@@ -53,6 +54,49 @@ def test_every_call_is_one_real_step():
     assert backend.log[-1] == "warm" and total.tolist() == [16.0, 16.0]
 
 
+class Refusing(Recorded):
+    """Cannot capture."""
+
+    def capture(self, step, inputs):
+        self.log.append("capture")
+        raise RuntimeError("operation not permitted\nwhen stream is capturing")
+
+
+def test_a_step_that_cannot_be_captured_runs_without_a_graph(capsys):
+    total = torch.zeros(2)
+    backend = Refusing()
+    run = Graphed(lambda x: (total.add_(x),), backend, warm_up=1)
+    for _ in range(4):
+        run(torch.ones(2))
+    run.reset()
+    for _ in range(3):
+        run(torch.ones(2))
+    assert total.tolist() == [7.0, 7.0] and backend.log == ["warm", "capture", "warm"]
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "runs without a graph: operation not permitted when" in line
+
+
+def test_a_number_that_changes_keeps_its_tensor():
+    assert graphs.changing(0.5, torch.device("cpu")) == 0.5 and graphs.changed(0.5, 0.25) == 0.25
+    number = torch.tensor(0.5)
+    assert graphs.changed(number, 0.25) is number and float(number) == 0.25
+
+
+def test_a_rate_that_is_a_tensor_takes_the_same_steps():
+    torch.manual_seed(0)
+    start, gradients = torch.randn(3, 4), torch.randn(5, 3, 4)
+    ends = []
+    for rate in (0.1, torch.tensor(0.1)):
+        weight = torch.nn.Parameter(start.clone())
+        optimizer = torch.optim.SGD([weight], rate, 0.9, weight_decay=3e-4, nesterov=True, fused=True)
+        for i, gradient in enumerate(gradients):
+            graphs.set_rate(optimizer, 0.1 / (i + 1))
+            weight.grad = gradient.clone()
+            optimizer.step()
+        ends.append(weight.detach())
+    assert torch.equal(*ends)
+
+
 def test_a_cpu_runs_the_step_itself():
     def step(x):
         return (x,)
@@ -69,7 +113,7 @@ def test_a_search_with_replayed_steps_leaves_the_same_record(monkeypatch, quick_
         backends.append(Recorded())
         return Graphed(step, backends[-1], warm_up=1)
 
-    monkeypatch.setattr(asap.search, "graphed", always)
+    monkeypatch.setattr(asap.search.loop, "graphed", always)
     replayed = Run.open(quick_search(root="replayed"))
     drop = list(TIME_COLUMNS)
     pd.testing.assert_frame_equal(plain.epochs().drop(columns=drop), replayed.epochs().drop(columns=drop), check_exact=True)
