@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..paper.space import edges
 from .operations import DilConv, FactorizedReduce, SepConv, Source
-from .supernet import SearchCell, Supernet
+from .supernet import Supernet
 
 
 class _Laid(torch.autograd.Function):
@@ -229,7 +229,7 @@ class BatchedSupernet(Supernet):
 
     def _apply(self, *arguments: Any, **named: Any) -> BatchedSupernet:
         self.plans = None
-        return super()._apply(*arguments, **named)  # type: ignore[return-value]
+        return super()._apply(*arguments, **named)
 
     def prune(self, pruned: Mapping[str, Any]) -> list[nn.Parameter]:
         gone = super().prune(pruned)
@@ -239,16 +239,16 @@ class BatchedSupernet(Supernet):
     def forward(self, x: Tensor, phi: Mapping[str, Tensor], active: Mapping[str, list[list[int]]] | None = None) -> Tensor:
         """As `Supernet.forward`; an operation that is not active is computed and has the weight 0."""
         if self.plans is None:
-            self.plans = [Plan(cell, self.alive[cell.kind], x.device) for cell in self.cells]  # type: ignore[index]
+            self.plans = [Plan(cell, self.alive[str(cell.kind)], x.device) for cell in self.cells]
         functions = self.functions or fastest_functions(x.device)
         if active is not None:
             phi = {kind: weights * _mask(active[kind], weights) for kind, weights in phi.items()}
         s0 = s1 = self.stem(x.contiguous())
         for cell, plan in zip(self.cells, self.plans, strict=True):
-            s0, s1 = s1, self._cell(cell, plan, s0, s1, phi[cell.kind], functions)  # type: ignore[arg-type,index]
+            s0, s1 = s1, self._cell(cell, plan, s0, s1, phi[str(cell.kind)], functions)
         return self.head(s1.mean((2, 3)))
 
-    def _cell(self, cell: SearchCell, plan: Plan, s0: Tensor, s1: Tensor, phi: Tensor, functions: Any) -> Tensor:
+    def _cell(self, cell: Any, plan: Plan, s0: Tensor, s1: Tensor, phi: Tensor, functions: Any) -> Tensor:
         sources = [self._preprocess(module, s) for module, s in zip(cell.preprocess, (s0, s1), strict=True)]
         total: Tensor | None = None  # (B, T, C·H·W): the sums of the nodes that are still open
         for j, chains in enumerate(plan.chains):
@@ -268,9 +268,9 @@ class BatchedSupernet(Supernet):
 
     @staticmethod
     def _preprocess(module: Any, s: Tensor) -> Tensor:
-        if isinstance(module, FactorizedReduce):
-            return module.norm(factorized(s, [conv.weight[None] for conv in module.convs])).contiguous()
-        return module(Source(s)).contiguous()
+        reduces = isinstance(module, FactorizedReduce)
+        y = module.norm(factorized(s, [conv.weight[None] for conv in module.convs])) if reduces else module(Source(s))
+        return y.contiguous()
 
 
 def _mask(active: list[list[int]], like: Tensor) -> Tensor:
