@@ -80,7 +80,8 @@ def average_pool(x: Tensor, stride: int) -> Tensor:
     On CUDA of a contiguous copy: torch up to 2.14 returns wrong input gradients for a padded pool in channels_last there.
     """
     if x.device.type != "cpu":
-        return F.avg_pool2d(x.contiguous(), 3, stride, 1, count_include_pad=False).contiguous(memory_format=torch.channels_last)
+        y = F.avg_pool2d(x.contiguous(), 3, stride, 1, count_include_pad=False)
+        return y if x.is_contiguous() else y.contiguous(memory_format=torch.channels_last)
     if not rewritten(x):
         return F.avg_pool2d(x, 3, stride, 1, count_include_pad=False)
     ones = torch.ones(x.shape[1], 1, 3, 3, dtype=x.dtype)

@@ -40,7 +40,7 @@ class Common:
     gradient_clip: float = parameter(5.0, "the largest norm of the weights' gradient (DARTS)", "(0, ∞)")
     precision: str = parameter("float32", "bf16: autocast, changes the numbers", choices=("float32", "bf16"))
     compile: bool = parameter(False, "torch.compile; changes the numbers by rounding")
-    graphs: bool = parameter(False, "replay the steps as CUDA graphs; without effect on a CPU", machine=True)
+    graphs: bool = parameter(True, "replay the steps as CUDA graphs; without effect on a CPU", machine=True)
     device: str = parameter("auto", "auto (CUDA where there is a device), cpu, cuda, cuda:1, …", machine=True)
     threads: int = parameter(0, "CPU threads; 0: as torch chooses", "[0, 1024]", machine=True)
     data_root: str = parameter("", "where data sets lie; default: $ASAP_DATA, else data/", longest=4096, machine=True)

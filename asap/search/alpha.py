@@ -13,6 +13,7 @@ from ..paper.equations import temperature
 from ..paper.space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, Genotype, edges, genotype_by_rule
 from ..records.parameters import SearchParameters
 from ..train.device import random_stream
+from ..train.graphs import changed, changing
 from ..train.session import ALPHA
 from .method import Masks, Mixture, Step
 
@@ -51,6 +52,7 @@ class Differentiable:
         self.score = {kind: torch.full(shape[:1], float("nan"), device=device) for kind in CELL_KINDS}
         self.gradients = {kind: GradientStatistics(shape, device) for kind in CELL_KINDS}
         self.epoch = 0
+        self.heat = changing(p.initial_temperature, device)  # the temperature as Φ reads it
         self.temperature = p.initial_temperature
 
     def begin_epoch(self, epoch: int) -> None:
@@ -58,6 +60,14 @@ class Differentiable:
         self.cool()
         for statistics in self.gradients.values():
             statistics.reset()
+
+    @property
+    def temperature(self) -> float:
+        return self._temperature
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        self._temperature, self.heat = value, changed(self.heat, value)
 
     def cool(self) -> None:
         """Set the temperature."""
@@ -69,7 +79,7 @@ class Differentiable:
 
     def phi(self, kind: str) -> Tensor:
         """Φ(α; T) of Eq. 3 over the operations alive, (E, O); 0 for the others."""
-        return torch.softmax((self.alpha[kind] / self.temperature).masked_fill(~self.alive[kind], -torch.inf), -1)
+        return torch.softmax((self.alpha[kind] / self.heat).masked_fill(~self.alive[kind], -torch.inf), -1)
 
     def mixture(self) -> Mixture:
         return Mixture({kind: self.phi(kind) for kind in CELL_KINDS})
@@ -91,12 +101,12 @@ class Differentiable:
     def to_prune(self, epoch_ends: bool) -> Masks | None:
         return None
 
-    def pruned(self, masks: Masks) -> None:
+    def pruned(self, masks: Mapping[str, np.ndarray | Tensor]) -> None:
         for kind, mask in masks.items():
-            gone = torch.from_numpy(mask).to(self.alive[kind].device)
+            gone = torch.as_tensor(mask, device=self.alive[kind].device)
             edges_hit = gone.any(1)
             survivor = self.phi(kind).detach().masked_fill(gone, 0).amax(1)
-            self.score[kind] = torch.where(edges_hit, survivor, self.score[kind])
+            self.score[kind].copy_(torch.where(edges_hit, survivor, self.score[kind]))
             self.alive[kind] &= ~gone
             # an operation's optimizer state goes with it, and its α rests at 0
             with torch.no_grad():

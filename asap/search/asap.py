@@ -53,6 +53,11 @@ class Anneal(Differentiable):
         operations = alive.sum(1, keepdim=True) if p.threshold_operations == "left" else len(self.operations)
         return (self.phi(kind).detach() < p.threshold / operations) & alive
 
+    def mask(self) -> None:
+        """Prune what `to_prune` would after an update: Φ is then 0, which is as good as a deletion (`Masking`)."""
+        if self.parameters.prune_every == "step":
+            self.pruned({kind: self.below(kind) for kind in CELL_KINDS})
+
     def to_prune(self, epoch_ends: bool) -> Masks | None:
         if not self.learns() or (self.parameters.prune_every == "epoch" and not epoch_ends):
             return None

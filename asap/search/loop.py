@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..networks.cuda import supernet_on
 from ..networks.supernet import Supernet
 from ..paper.equations import normalised_entropy
 from ..paper.space import CELL_KINDS, Genotype, edges
@@ -26,7 +27,7 @@ from ..train.measure import measure, recalibrate
 from ..train.rates import cosine
 from ..train.recording import prepare, recording
 from ..train.session import GLOBAL, INIT, RECALIBRATION, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, Session
-from .method import Batch, Masks, Mixture, Step, one_cell
+from .method import Batch, Masking, Masks, Mixture, Step, one_cell
 from .methods import make_method
 
 
@@ -69,12 +70,21 @@ class _Search(Session):
         self.validation = Batches(images.train.take(order[half : 2 * half]), p.batch, mean, deviation, device, crop)
         machine.seed_everything(p.seed, 0, INIT)
         self.method = make_method(p, device)
-        self.network = Supernet(self.method.operations, p.channels, p.layers, p.nodes, images.classes, images.channels)
-        self.network.to(device).to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.SGD(self.network.parameters(), p.learning_rate, p.momentum, weight_decay=p.weight_decay)
+        shape = (self.method.operations, p.channels, p.layers, p.nodes, images.classes, images.channels)
+        self.network = supernet_on(device, self.method.steady and not p.compile, *shape)
+        self.rate = p.learning_rate
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(),
+            graphs.changing(self.rate, device),
+            p.momentum,
+            weight_decay=p.weight_decay,
+            fused=device.type == "cuda",  # it alone reads a rate on the device
+        )
         self.forward = torch.compile(self.network) if p.compile else self.network
-        self.weight_step = graphed(self._weight_step, device, p.graphs and self.method.steady)
-        self.alpha_step = graphed(self._alpha_step, device, p.graphs and self.method.graphable)
+        wanted = p.graphs and not p.compile
+        self.weight_step = graphed(self._weight_step, device, wanted and self.method.steady)
+        self.alpha_step = graphed(self._alpha_step, device, wanted and self.method.graphable)
+        self.masks = self.method if isinstance(self.method, Masking) and isinstance(self.alpha_step, graphs.Graphed) else None
         self.history: list[dict[str, dict[str, np.ndarray]]] = []
         self.resume()
 
@@ -84,13 +94,12 @@ class _Search(Session):
         p, epoch = self.p, self.epoch + 1
         machine.seed_everything(p.seed, epoch, GLOBAL)
         self.method.begin_epoch(epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = cosine(epoch - 1, p.epochs, p.learning_rate, p.learning_rate_min)
+        self.rate = cosine(epoch - 1, p.epochs, p.learning_rate, p.learning_rate_min)
+        graphs.set_rate(self.optimizer, self.rate)
 
     def run_epoch(self) -> dict[str, Any]:
         p, epoch = self.p, self.epoch + 1
         self.start_epoch()
-        graphs.reset(self.weight_step, self.alpha_step)  # rate and temperature are constants of a graph
         clocks = self.clocks
         validation = self.validation.epoch(machine.random_stream(p.seed, epoch, VALIDATION_ORDER))
         for _ in range(self.alpha_steps):  # those of before the checkpoint
@@ -105,9 +114,11 @@ class _Search(Session):
             if self.method.learns():
                 clocks["alpha"].start()
                 self.alpha_step(*batch, *next(validation))
-                self.prune(self.method.to_prune(epoch_ends=False))
+                if self.masks is None:
+                    self.prune(self.method.to_prune(epoch_ends=False))
                 clocks["alpha"].stop()
                 self.alpha_steps += 1
+        self.delete_masked()
         self.prune(self.method.to_prune(epoch_ends=True))
         images = len(self.train) * p.batch
         clocks["measure"].start()
@@ -121,7 +132,7 @@ class _Search(Session):
         return {
             "epoch": epoch,
             **self.method.status(),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self.rate,
             "train_loss": float(self.loss_sum) / len(self.train),
             "train_accuracy": int(self.correct) / images,
             "validation_loss": validation_loss,
@@ -159,6 +170,8 @@ class _Search(Session):
     def _alpha_step(self, images: Tensor, labels: Tensor, held_out: Tensor, held_labels: Tensor) -> tuple[Tensor, ...]:
         """One update of α: the training batch that w has just seen, and one of the validation half."""
         self.method.update(Step(self.network, self.optimizer, self.logits, self.loss, (images, labels), (held_out, held_labels)))
+        if self.masks is not None:
+            self.masks.mask()
         return ()
 
     def prune(self, masks: Masks | None) -> None:
@@ -167,6 +180,14 @@ class _Search(Session):
             self.drop(masks)
             self.method.pruned(masks)
             graphs.reset(self.weight_step, self.alpha_step)
+
+    def delete_masked(self) -> None:
+        """Delete what the method has only masked since the last epoch."""
+        if isinstance(self.method, Masking):
+            masks = {kind: self.network.alive[kind] & ~alive.cpu().numpy() for kind, alive in self.method.alive.items()}
+            if any(mask.any() for mask in masks.values()):
+                self.drop(masks)
+                graphs.reset(self.weight_step, self.alpha_step)
 
     def drop(self, masks: Masks) -> None:
         """Delete operations from the network, and their weights and momentum from the optimizer."""

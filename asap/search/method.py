@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -99,6 +99,19 @@ class Method(Protocol):
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `tensors` gave, after `begin_epoch` where that was within an epoch."""
+
+
+@runtime_checkable
+class Masking(Protocol):
+    """A method that can prune by masks alone, so that within an epoch nobody waits for the device to say what goes.
+
+    An operation whose Φ is 0 adds exactly 0, and its weights' gradients are exactly 0: it may be deleted later.
+    """
+
+    alive: dict[str, Tensor]  # for each cell kind, booleans (E, O)
+
+    def mask(self) -> None:
+        """Prune in `alive` what is to go after an update, without a look at a value."""
 
 
 class Sampler:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -141,12 +141,16 @@ class Batches:
     def epoch(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """The whole batches of one epoch in random order: images (B, C, H, W) float32 channels_last, labels (B,)."""
         order = torch.randperm(len(self.labels), generator=generator)
-        for i in range(len(self)):
-            yield self.make(order[i * self.batch : (i + 1) * self.batch], generator)
+        drawn: Iterable[dict[str, Any]] = (self._draw(order[i * self.batch : (i + 1) * self.batch], generator) for i in range(len(self)))
+        if self.device.type == "cuda":
+            drawn = _uploaded(list(drawn), self.device)
+        for numbers in drawn:
+            yield self._build(numbers)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every image once, in order and not augmented; the last batch may be smaller."""
-        for indices in torch.arange(len(self.labels))[self.share].split(self.batch):
+        """Every image once, in order and not augmented; the last batch may be smaller, and on a GPU they are of 1,000 images and more."""
+        batch = self.batch if self.device.type == "cpu" else max(self.batch, 1000)
+        for indices in torch.arange(len(self.labels))[self.share].split(batch):
             yield self._plain(indices)
 
     def _plain(self, indices: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,9 +160,13 @@ class Batches:
 
     def make(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """One augmented batch of the images at `indices` (B,); of a share of them, the share."""
+        return self._build(self._draw(indices, generator))
+
+    def _draw(self, indices: Tensor, generator: torch.Generator) -> dict[str, Any]:
+        """Which pixels a batch has. Random numbers are drawn on the CPU and for the whole batch, so that every device and
+        process sees the same augmentation."""
         count, share = len(indices), self.share
-        # random numbers are drawn on the CPU and for the whole batch, so that every device and process sees the same augmentation
-        mine = indices[share].to(self.device)
+        drawn: dict[str, Any] = {"images": indices[share]}
         if self.pad:
             side = self.size + 2 * self.pad
             rows = torch.randint(2 * self.pad + 1, (count,), generator=generator)[share]
@@ -169,17 +177,30 @@ class Batches:
                 image = torch.where(flipped, image + len(self.labels), image)
                 columns = torch.where(flipped, 2 * self.pad - columns, columns)
             start = ((image * side + rows) * side + columns)[:, None] + side * torch.arange(self.size)  # (B, H), in pixels
-            pixels = self.windows.index_select(0, start.view(-1).to(self.device)).view(len(mine), self.size, self.size, -1)
+            drawn["start"] = start.view(-1)
+        if self.autoaugment:
+            drawn["policies"] = augment.policies(count, generator)[share]
+        if self.color:
+            drawn["factors"] = augment.color_factors(count, generator)[share]
+        if self.cutout:
+            corners = torch.stack([torch.randint(self.size, (count,), generator=generator) for _ in range(2)], 1)
+            drawn["corners"] = corners[share] - self.cutout // 2
+        return drawn
+
+    def _build(self, drawn: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """The batch of these pixels."""
+        mine = drawn["images"].to(self.device)
+        if self.pad:
+            pixels = self.windows.index_select(0, drawn["start"].to(self.device)).view(len(mine), self.size, self.size, -1)
         else:
             pixels = self.images[mine]
         if self.autoaugment:
-            pixels = augment.autoaugment(pixels.permute(0, 3, 1, 2), augment.policies(count, generator)[share]).permute(0, 2, 3, 1)
+            pixels = augment.autoaugment(pixels.permute(0, 3, 1, 2), drawn["policies"]).permute(0, 2, 3, 1)
         if self.color:
-            pixels = augment.color(pixels.permute(0, 3, 1, 2), augment.color_factors(count, generator)[share]).permute(0, 2, 3, 1)
+            pixels = augment.color(pixels.permute(0, 3, 1, 2), drawn["factors"]).permute(0, 2, 3, 1)
         images = self._normalise(pixels)
         if self.cutout:
-            corners = torch.stack([torch.randint(self.size, (count,), generator=generator) for _ in range(2)], 1)
-            self._cut_out(images, corners[share] - self.cutout // 2)
+            self._cut_out(images, drawn["corners"])
         return images, self.labels[mine]
 
     def _normalise(self, pixels: Tensor) -> Tensor:
@@ -188,9 +209,18 @@ class Batches:
 
     def _cut_out(self, images: Tensor, corners: Tensor) -> None:
         """Zero a square of each image, clipped at the border (DeVries and Taylor). corners (B, 2): its first row and column."""
-        side = torch.arange(self.size)
+        side = torch.arange(self.size, device=corners.device)
         inside = []
         for places, first in zip((side, side.repeat_interleave(images.shape[1])), corners.T[..., None], strict=True):
             inside.append(((places >= first) & (places < first + self.cutout)).to(torch.float32))
         keep = (1 - inside[0][:, :, None] * inside[1][:, None, :]).to(self.device)  # (B, H, W·C)
         images.permute(0, 2, 3, 1).view(keep.shape).mul_(keep)
+
+
+def _uploaded(drawn: list[dict[str, Any]], device: torch.device) -> list[dict[str, Any]]:
+    """The numbers of an epoch's batches on a device, copied at once: a copy for each batch would have the host wait in each step."""
+    moved: dict[str, Any] = {}
+    for name in drawn[0]:
+        if name in ("images", "start", "corners"):
+            moved[name] = torch.stack([numbers[name] for numbers in drawn]).to(device)
+    return [numbers | {name: values[i] for name, values in moved.items()} for i, numbers in enumerate(drawn)]

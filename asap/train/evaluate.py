@@ -21,7 +21,7 @@ from . import device as machine
 from . import distributed
 from .batches import ImageData
 from .ends import Signals
-from .graphs import graphed, reset
+from .graphs import changed, changing, graphed, set_rate
 from .imagenet import FolderData
 from .measure import measure
 from .rates import cosine, one_cycle, power_cosine
@@ -44,8 +44,6 @@ def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
         genotype, p = searched.genotype(p.edge_rule), dataclasses.replace(p, run=searched.name)
     else:
         genotype = cell_by_name(p.cell)
-    if p.graphs and p.rate_schedule == "one_cycle":
-        raise ParameterError("graphs need a rate that is constant within an epoch: rate_schedule power_cosine or cosine")
     with Signals() as signals:
         device, images = prepare(p)
         with distributed.group(device, p.batch), recording(p, "evaluation", device, images, genotype=genotype.to_dict()) as recorder:
@@ -89,12 +87,18 @@ class _Evaluation(Session):
             distributed.share_batch_norm(self.network)
         self.network.to(device).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(
-            self.network.parameters(), p.learning_rate, p.momentum, weight_decay=p.weight_decay, nesterov=p.nesterov, fused=True
+            self.network.parameters(),
+            changing(p.learning_rate, device),
+            p.momentum,
+            weight_decay=p.weight_decay,
+            nesterov=p.nesterov,
+            fused=True,
         )
         parallel = distributed.parallel(self.network, device)
         self.forward = torch.compile(parallel) if p.compile else parallel
-        self.drop = 0.0  # drop-path probability of the epoch
-        self.step = graphed(self._step, device, p.graphs and distributed.world() == 1)
+        self.drop = 0.0  # drop-path probability of the epoch, and as the step reads it
+        self.dropping = changing(0.0, device) if p.drop_path else 0.0
+        self.step = graphed(self._step, device, p.graphs and not p.compile and distributed.world() == 1)
         self.resume()
 
     def rate(self, step: int) -> float:
@@ -111,24 +115,23 @@ class _Evaluation(Session):
         p, rank = self.p, distributed.rank()
         machine.seed_everything(p.seed, self.epoch + 1, GLOBAL, *([rank] if rank else []))
         self.drop = p.drop_path * self.epoch / p.epochs
+        self.dropping = changed(self.dropping, self.drop)
 
     def run_epoch(self) -> dict[str, Any]:
         p, epoch = self.p, self.epoch + 1
         self.start_epoch()
-        reset(self.step)  # rate and drop-path are constants of a graph
         clock = self.clocks["weights"]
         self.network.train()
         for batch in self.steps(self.train.epoch(machine.random_stream(p.seed, epoch, TRAIN_ORDER))):
             clock.start()
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.rate(self.epoch * len(self.train) + self.steps_done)
+            set_rate(self.optimizer, self.rate(self.epoch * len(self.train) + self.steps_done))
             loss, hits = self.step(*batch)
             self.loss_sum += loss
             self.correct += hits
             clock.stop()
         return {
             "epoch": epoch,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self.rate(epoch * len(self.train) - 1),
             "drop_path": self.drop,
             "train_loss": float(distributed.total(self.loss_sum)) / distributed.world() / len(self.train),
             "train_accuracy": int(distributed.total(self.correct)) / (len(self.train) * p.batch),
@@ -149,7 +152,7 @@ class _Evaluation(Session):
         p = self.p
         self.optimizer.zero_grad(set_to_none=True)
         with machine.autocast(self.device, p.precision):
-            logits, extra = self.forward(images, self.drop)
+            logits, extra = self.forward(images, self.dropping)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=p.label_smoothing)
         total = loss
         if extra is not None:

@@ -1,0 +1,291 @@
+"""The supernet as a GPU computes it: all edges that leave a source node at once, kind by kind. The same function as `Supernet`.
+
+A GPU waits for launches, not for sums. So the tensors of the edges that leave a source are groups of channels,
+(B, G·C, H, W), and what leaves a source is at most four `Chain`s, of a few functions each, whatever the number of edges.
+Weights, BatchNorm's statistics and the optimizer are those of `Supernet`: their memory is laid side by side (`Stacked`,
+`Statistics`), so that a checkpoint of either network is one of the other. Here tensors are contiguous, not channels_last.
+
+`PlainFunctions` is what the chains are made of, in torch; triton.py has the same functions fused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..paper.space import edges
+from .operations import DilConv, FactorizedReduce, SepConv, Source
+from .supernet import Supernet
+
+
+class _Laid(torch.autograd.Function):
+    """The memory that parameters (…) share, (G, …); its gradient is theirs, piece by piece, and nothing is copied."""
+
+    @staticmethod
+    def forward(ctx: Any, memory: Tensor, *parameters: Tensor) -> Tensor:
+        return memory.view_as(memory)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *grad.unbind()
+
+
+class Stacked:
+    """Parameters of one shape, laid side by side in memory; they stay parameters of their own."""
+
+    def __init__(self, parameters: list[Tensor]) -> None:
+        self.parameters = parameters
+        self.memory = torch.stack([p.detach().contiguous() for p in parameters])
+        for parameter, piece in zip(parameters, self.memory, strict=True):
+            parameter.data = piece
+            parameter.grad = None  # it may have had other strides
+
+    def tensor(self) -> Tensor:
+        """(G, …)"""
+        return _Laid.apply(self.memory, *self.parameters)
+
+
+class Statistics:
+    """The running statistics of G BatchNorms of C channels, laid side by side: `mean` and `variance`, (G·C,)."""
+
+    def __init__(self, norms: list[nn.BatchNorm2d]) -> None:
+        self.norms = norms
+        for own, name in (("mean", "running_mean"), ("variance", "running_var")):
+            memory = torch.cat([getattr(norm, name) for norm in norms])
+            for norm, piece in zip(norms, memory.view(len(norms), -1), strict=True):
+                setattr(norm, name, piece)
+            setattr(self, own, memory)
+
+    mean: Tensor
+    variance: Tensor
+
+    @property
+    def momentum(self) -> float:
+        return self.norms[0].momentum or 0.0
+
+    @property
+    def eps(self) -> float:
+        return self.norms[0].eps
+
+
+class Entries:
+    """Which group goes to which target with which Φ: an entry (group, target, column of Φ) for each term of the sums."""
+
+    def __init__(self, found: list[tuple[int, int, int]], groups: int, targets: int, device: torch.device) -> None:
+        self.found, self.groups, self.targets, self.device = sorted(found, key=lambda e: (e[1], e[0])), groups, targets, device
+        self.index: dict[str, Tensor] | None = None  # triton_mix.py's
+        self.columns = torch.tensor([column for _, _, column in self.found], device=device)
+
+    @cached_property
+    def places(self) -> Tensor:
+        """1 where an entry (n) goes from a group (g) to a target (t): (n, T, G)."""
+        places = torch.zeros(len(self.found), self.targets, self.groups)
+        for n, (g, t, _) in enumerate(self.found):
+            places[n, t, g] = 1
+        return places.to(self.device)
+
+
+class PlainFunctions:
+    """The functions of a chain in torch. Tensors are (B, G·C, H, W): G groups of C channels."""
+
+    @staticmethod
+    def depthwise(x: Tensor, norm: Statistics | None, weights: list[Tensor], stride: int, dilation: int, training: bool) -> Tensor:
+        """Depthwise convolutions of ReLU(x), with `norm` of ReLU(BatchNorm(x)), beside one another: (B, G·C, H, W).
+
+        weights: one (K, C, 1, k, k) for each side k; G = ΣK. x has one group, which all read, or G, one for each.
+        """
+        if norm is not None:
+            x = F.batch_norm(x, norm.mean, norm.variance, None, None, training, norm.momentum, norm.eps)
+        b, _, h, w = x.shape
+        counts, c = [len(weight) for weight in weights], weights[0].shape[1]
+        x = F.relu(x).view(b, -1, c, h, w)
+        parts = x.split(counts, 1) if x.shape[1] == sum(counts) else [x] * len(weights)
+        outputs = []
+        for part, weight, k in zip(parts, weights, counts, strict=True):
+            read, pad = part.expand(b, k, c, h, w).reshape(b, k * c, h, w), dilation * (weight.shape[4] // 2)
+            outputs.append(F.conv2d(read, weight.flatten(0, 1), None, stride, pad, dilation, k * c))
+        return torch.cat(outputs, 1)
+
+    @staticmethod
+    def mix(total: Tensor | None, y: Tensor, norm: Statistics | None, entries: Entries, phi: Tensor, training: bool) -> Tensor:
+        """total (B, T, C·H·W) + for each target the sum of its entries' Φ·BatchNorm(y's group), (B, T, C·H·W).
+
+        y: (B, G·C, H, W). phi: (E, O). Without `norm` there is no BatchNorm.
+        """
+        if norm is not None:
+            y = F.batch_norm(y, norm.mean, norm.variance, None, None, training, norm.momentum, norm.eps)
+        matrix = torch.einsum("n,ntg->tg", phi.flatten()[entries.columns], entries.places.to(phi.dtype)).to(y.dtype)
+        y = torch.matmul(matrix, y.reshape(len(y), entries.groups, -1))
+        return y if total is None else total + y
+
+
+def pointwise(x: Tensor, weight: Tensor) -> Tensor:
+    """1×1 convolutions within groups: x (B, G·C, H, W), weight (G, D, C, 1, 1) → (B, G·D, H, W)."""
+    b, _, h, w = x.shape
+    g, d, c = weight.shape[:3]
+    return torch.matmul(weight.flatten(2), x.view(b, g, c, h * w)).view(b, g * d, h, w)
+
+
+def factorized(x: Tensor, weights: list[Tensor]) -> Tensor:
+    """`FactorizedReduce` without its BatchNorm, G of one x (B, C, H, W): weights two of (G, D, C, 1, 1) → (B, G·2D, H/2, W/2)."""
+    x = F.relu(x)
+    if x.shape[2] % 2 or x.shape[3] % 2:
+        x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
+    b, c, h, w = x.shape
+    corners = [x[:, :, i::2, i::2].reshape(b, 1, c, -1) for i in (0, 1)]
+    halves = [torch.matmul(weight.flatten(2), corner) for weight, corner in zip(weights, corners, strict=True)]  # (B, G, D, H·W)
+    return torch.cat(halves, 2).view(b, -1, h // 2, w // 2)
+
+
+class Chain:
+    """The operations of one kind (separable, dilated, pool, skip) that leave a source node."""
+
+    def __init__(self, operations: list[Any], found: list[tuple[int, int, int]], targets: int, stride: int, device: torch.device) -> None:
+        """operations: in the order of their sides; none means that the source itself goes. found: the `Entries`, whose groups they are."""
+        self.operations, self.stride = operations, stride
+        self.entries = Entries(found, max(1, len(operations)), targets, device)
+        self.norm = Statistics([op.norm for op in operations]) if operations else None
+        self.middle: Statistics | None = None
+        self.rounds: list[tuple[list[Stacked], Stacked]] = []  # the depthwise weights of each side, and the pointwise ones
+        first = operations[0] if operations else None
+        self.dilation = 2 if isinstance(first, DilConv) else 1
+        if isinstance(first, SepConv):
+            self.middle = Statistics([op.middle for op in operations])
+            self.rounds = [self._round([(op.depthwise[i], op.pointwise[i]) for op in operations]) for i in (0, 1)]
+        elif isinstance(first, DilConv):
+            self.rounds = [self._round([(op.depthwise, op.pointwise) for op in operations])]
+        elif isinstance(first, FactorizedReduce):
+            self.halves = [Stacked([op.convs[i].weight for op in operations]) for i in (0, 1)]
+
+    @staticmethod
+    def _round(found: list[tuple[Tensor, Any]]) -> tuple[list[Stacked], Stacked]:
+        sides = sorted({weight.shape[3] for weight, _ in found})
+        depthwise = [Stacked([weight for weight, _ in found if weight.shape[3] == side]) for side in sides]
+        return depthwise, Stacked([conv.weight for _, conv in found])
+
+    def groups(self, x: Tensor, functions: Any, training: bool) -> Tensor:
+        """What the operations make of the source x (B, C, H, W) before their last BatchNorm: (B, G·C, H, W)."""
+        if not self.operations:
+            return x
+        if not self.rounds:
+            if isinstance(self.operations[0], FactorizedReduce):
+                return factorized(x, [half.tensor() for half in self.halves])
+            return torch.cat([op.body(x).contiguous() for op in self.operations], 1)
+        norm, stride = None, self.stride
+        for depthwise, points in self.rounds:
+            x = functions.depthwise(x, norm, [kernel.tensor() for kernel in depthwise], stride, self.dilation, training)
+            x = pointwise(x, points.tensor())
+            norm, stride = self.middle, 1
+        return x
+
+
+class Plan:
+    """The chains that leave each source of a cell, from the operations alive."""
+
+    def __init__(self, cell: Any, alive: Any, device: torch.device) -> None:
+        graph, count = edges(cell.nodes), len(cell.operations)
+        self.chains: list[list[Chain]] = []
+        for j in range(1 + cell.nodes):
+            open_nodes = list(range(max(2, j + 1), 2 + cell.nodes))
+            leaving = [(e, open_nodes.index(target)) for e, (source, target) in enumerate(graph) if source == j]
+            left = {name: [(e, t) for e, t in leaving if alive[e, o]] for o, name in enumerate(cell.operations)}
+            chains = []
+            for kinds in (("sep_conv_3x3", "sep_conv_5x5"), ("dil_conv_3x3", "dil_conv_5x5"), ("skip_connect",)):
+                terms = [(kind, e, t) for kind in kinds for e, t in left.get(kind, [])]
+                made = [cell.edges[e][kind] for kind, e, _ in terms if kind in cell.edges[e]]
+                found = [(g if made else 0, t, e * count + cell.operations.index(kind)) for g, (kind, e, t) in enumerate(terms)]
+                if found:
+                    chains.append(Chain(made, found, len(open_nodes), cell.stride(j), device))
+            pools = [name for name in ("max_pool_3x3", "avg_pool_3x3") if left.get(name)]
+            found = [(g, t, e * count + cell.operations.index(name)) for g, name in enumerate(pools) for e, t in left[name]]
+            if found:
+                made = [cell.pools[j][name] for name in pools]
+                chains.append(Chain(made, found, len(open_nodes), cell.stride(j), device))
+            self.chains.append(chains)
+
+
+def fastest_functions(device: torch.device) -> Any:
+    """triton.py's functions on a CUDA device where Triton is installed, else the plain ones."""
+    if device.type == "cuda":
+        try:
+            from .triton_mix import TritonFunctions
+
+            return TritonFunctions
+        except ImportError:
+            pass
+    return PlainFunctions
+
+
+class BatchedSupernet(Supernet):
+    """`Supernet`, computed by chains."""
+
+    functions: Any = None  # what the chains are made of; None: the fastest on the device
+    plans: list[Plan] | None = None  # None: to be made anew, since weights have moved or gone
+
+    def _apply(self, *arguments: Any, **named: Any) -> BatchedSupernet:
+        self.plans = None
+        return super()._apply(*arguments, **named)
+
+    def prune(self, pruned: Mapping[str, Any]) -> list[nn.Parameter]:
+        gone = super().prune(pruned)
+        self.plans = None
+        return gone
+
+    def forward(self, x: Tensor, phi: Mapping[str, Tensor], active: Mapping[str, list[list[int]]] | None = None) -> Tensor:
+        """As `Supernet.forward`; an operation that is not active is computed and has the weight 0."""
+        if self.plans is None:
+            self.plans = [Plan(cell, self.alive[str(cell.kind)], x.device) for cell in self.cells]
+        functions = self.functions or fastest_functions(x.device)
+        if active is not None:
+            phi = {kind: weights * _mask(active[kind], weights) for kind, weights in phi.items()}
+        s0 = s1 = self.stem(x.contiguous())
+        for cell, plan in zip(self.cells, self.plans, strict=True):
+            s0, s1 = s1, self._cell(cell, plan, s0, s1, phi[str(cell.kind)], functions)
+        return self.head(s1.mean((2, 3)))
+
+    def _cell(self, cell: Any, plan: Plan, s0: Tensor, s1: Tensor, phi: Tensor, functions: Any) -> Tensor:
+        sources = [self._preprocess(module, s) for module, s in zip(cell.preprocess, (s0, s1), strict=True)]
+        total: Tensor | None = None  # (B, T, C·H·W): the sums of the nodes that are still open
+        for j, chains in enumerate(plan.chains):
+            x, count = sources[j], cell.nodes + 1 - max(1, j)
+            for chain in chains:
+                y = chain.groups(x, functions, self.training)
+                total = functions.mix(total, y, chain.norm, chain.entries, phi, self.training)
+            b, c, h, w = x.shape
+            h, w = -(-h // cell.stride(j)), -(-w // cell.stride(j))
+            if total is None:
+                total = x.new_zeros(b, count, c * h * w)
+            if j >= 1:
+                node, total = total.split([1, count - 1], 1)
+                sources.append(node.reshape(b, c, h, w))
+                total = total if count > 1 else None
+        return torch.cat(sources[2:], 1)
+
+    @staticmethod
+    def _preprocess(module: Any, s: Tensor) -> Tensor:
+        reduces = isinstance(module, FactorizedReduce)
+        y = module.norm(factorized(s, [conv.weight[None] for conv in module.convs])) if reduces else module(Source(s))
+        return y.contiguous()
+
+
+def _mask(active: list[list[int]], like: Tensor) -> Tensor:
+    """1 at the operations of each edge that are active, (E, O)."""
+    mask = torch.zeros(like.shape, dtype=like.dtype)
+    for row, operations in zip(mask, active, strict=True):
+        row[operations] = 1
+    return mask.to(like.device)
+
+
+def supernet_on(device: torch.device, batched: bool, *shape: Any) -> Supernet:
+    """A supernet (arguments of `Supernet`) in the form and the layout that a device computes fastest.
+
+    batched: whether it is to compute all operations alive at each step, and not a few of them.
+    """
+    if device.type == "cuda" and batched:
+        return BatchedSupernet(*shape).to(device)
+    return Supernet(*shape).to(device).to(memory_format=torch.channels_last)
