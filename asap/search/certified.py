@@ -22,11 +22,12 @@ from ..paper.equations import DELTA
 from ..paper.space import CELL_KINDS
 from ..records.parameters import SearchParameters
 from ..theory.certified import CLIP, FRACTIONS
+from .alpha import Differentiable
 from .asap import Anneal
 from .darts import Darts
-from .method import Differentiable, Masks
+from .method import Masks
 
-STATE = ("wealth", "squares", "count", "certified")
+STATE = ("wealth", "squares", "count", "certified", "squares_before", "count_before")
 
 
 class Certificate:
@@ -43,11 +44,12 @@ class Certificate:
         self.squares = torch.zeros(edges, n, n, dtype=torch.float64, device=device)  # Σ(r_j − r_i)²
         self.count = torch.zeros((), dtype=torch.float64, device=device)  # α steps seen
         self.certified = torch.full(shape, torch.inf, dtype=torch.float64, device=device)  # the α step of the certificate
-        self.begin_epoch()
+        self.squares_before, self.count_before = self.squares.clone(), self.count.clone()
 
     def begin_epoch(self) -> None:
         """Start the epoch's second moments."""
-        self.squares_before, self.count_before = self.squares.clone(), self.count.clone()
+        self.squares_before.copy_(self.squares)
+        self.count_before.copy_(self.count)
 
     def observe(self, gradient: Tensor, phi: Tensor, temperature: float, alive: Tensor) -> None:
         """One step's raw gradient of α, taken at these Φ and T; all (E, N)."""
@@ -89,6 +91,7 @@ class Betting(Differentiable):
 
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
         super().__init__(parameters, device)
+        self.prunes = self.prunes or parameters.prune_rule == "certified"
         self.certificates = {kind: Certificate((alpha.shape[0], alpha.shape[1]), device) for kind, alpha in self.alpha.items()}
 
     def begin_epoch(self, epoch: int) -> None:
