@@ -161,6 +161,7 @@ def _theory(given: dict[str, Any]) -> int:
         }
     else:
         found = simulate(setting, lambda left: print(f"\r{left} still running ", end="", file=sys.stderr)).to_dict()
+        found["limit"] = setting.limit()  # null for a tie, which no rule decides
         print(file=sys.stderr)
     print(json.dumps(found) if as_json else "\n".join(f"{key}: {value}" for key, value in found.items()))
     return 0

@@ -60,7 +60,9 @@ def test_an_experiment_s_parameters_cell_is_short_and_names_parameters(path):
     assert last == "overrides" and len(names) <= 7 and set(names) <= {f.name for f in dataclasses.fields(kind)}
 
 
-THEORY = ["verdicts()", "reference_table()", "looseness()", "breaks()", "schedules()", "tighter()", "real_search()"]
+THEORY = ["answer()", "verdict_table()", "reference_table()", "looseness()", "breaks()", "schedules()", "rules()"]
+PROOFS = ["tighter()", "validity()"]
+JUSTIFIED = ["real_search()", "estimates()", "searches()"]
 PAGES = ["figure2()", "pruning()", "figure3()", "cell_figure('normal')", "cell_figure('reduce')", "claims()", "scales()"]
 TRANSFER = ["table1()", "table2()", "planned()"]
 FIGURE1 = ["figure1()", "error_by_size()"]
@@ -74,9 +76,9 @@ class NoTorch:
         if name.split(".")[0] in ("torch", "torchvision"):
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, NoTorch())
-from asap.report import audit_pages, comparison_pages, cost_pages, figure1_pages, pages, theory_pages, transfer_pages
+from asap.report import audit_pages, comparison_pages, cost_pages, figure1_pages, justified, pages, theory, theory_proofs, transfer_pages
 for module, calls in (
-    (pages, {pages!r}), (theory_pages, {theory!r}), (comparison_pages, {comparison!r}),
+    (pages, {pages!r}), (theory, {theory!r}), (theory_proofs, {proofs!r}), (justified, {justified!r}), (comparison_pages, {comparison!r}),
     (transfer_pages, {transfer!r}), (figure1_pages, {figure1!r}), (cost_pages, {costs!r}), (audit_pages, {audit!r}),
 ):
     for call in calls:
@@ -89,8 +91,9 @@ def test_pages_need_no_torch(tmp_path, records):
     root = ROOT / "runs" if records == "committed" else tmp_path
     environment = {**os.environ, "ASAP_RUNS": str(root), "MPLBACKEND": "Agg"}
     code = WITHOUT_TORCH.format(
-        pages=PAGES, theory=THEORY, comparison=COMPARISON, transfer=TRANSFER, figure1=FIGURE1, costs=COSTS, audit=AUDIT
-    )
+        pages=PAGES, theory=THEORY, proofs=PROOFS, justified=JUSTIFIED, comparison=COMPARISON, transfer=TRANSFER, figure1=FIGURE1,
+        costs=COSTS, audit=AUDIT,
+    )  # fmt: skip
     subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, check=True, capture_output=True, text=True)
 
 

@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from asap.report import audit_pages, claims, comparison_pages, cost_pages, figure1_pages, pages, tables, theory_pages, transfer_pages
+from asap.report import (
+    audit_pages,
+    claims,
+    comparison_pages,
+    cost_pages,
+    figure1_pages,
+    justified,
+    pages,
+    tables,
+    theory,
+    theory_proofs,
+    transfer_pages,
+)
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
@@ -24,11 +36,14 @@ PAGES = {
     "table1": transfer_pages.table1,
     "table2": transfer_pages.table2,
     "table3": comparison_pages.table3,
-    "theory": theory_pages.verdicts,
-    "theory-reference": theory_pages.reference_table,
-    "theory-breaks": theory_pages.breaks,
-    "theory-tighter": theory_pages.tighter,
-    "theory-search": theory_pages.real_search,
+    "theory": theory.verdict_table,
+    "theory-reference": theory.reference_table,
+    "theory-breaks": theory.breaks,
+    "theory-rules": theory.rules,
+    "theory-tighter": theory_proofs.tighter,
+    "theory-validity": theory_proofs.validity,
+    "theory-search": justified.real_search,
+    "theory-justified": justified.estimates,
     "theory-schedule": comparison_pages.theorem_schedule,
     "costs": lambda: (cost_pages.ratios(), cost_pages.breakdown(), cost_pages.methods(), cost_pages.precision(), cost_pages.hours()),
     "audit": audit_pages.sensitivity,

@@ -21,6 +21,7 @@ from ..paper.space import EDGE_RULES, cell_label
 from .fields import ParameterError, check, parameter, shown, typed
 from .presets import DATASET_NEEDS, DATASET_RECIPES, FREIBURG, METHOD_DEFAULTS, SCALE_NAMES, SCALES
 
+PRUNE_RULES = ("threshold", "certified", "watched")
 DATASETS = ("digits", "cifar10", "cifar100", "svhn", "fashion_mnist", "cinic10", *FREIBURG, "imagenet")
 #: Studies that are no part of the repository: of runs that were given no study, and of the tiny reproduction.
 UNCOMMITTED = ("scratch", "live")
@@ -102,6 +103,9 @@ class SearchParameters(Common):
         "fixed", "N of θ: the number of candidates, or of those that an edge has left", choices=("fixed", "left")
     )
     prune_every: str = parameter("step", "after every α step (Algorithm 1), or at an epoch's end", choices=("step", "epoch"))
+    prune_rule: str = parameter(
+        "threshold", "Φ < θ; certified: Theorem C's losers; watched: Φ < θ, with the certificates recorded", choices=PRUNE_RULES
+    )
     candidates: str = parameter("paper", "the paper's seven operations (3.1), or DARTS' eight, with none", choices=("paper", "darts"))
     prune_start: int = parameter(20, "t0 of Eq. 13, an epoch: of magnitude and accumulated (4.4)", "[0, 100000]")
     prune_end: int = parameter(50, "E_f, the epoch at which an edge has one operation left; the paper says 50 to 70", "[1, 100000]")
@@ -115,6 +119,10 @@ class SearchParameters(Common):
         super().__post_init__()
         self._agree("imagenet can be evaluated on, not searched on", self.dataset != "imagenet")
         self._agree(f"schedule theorem2 is the method asap's, not {self.method}'s", self.schedule != "theorem2" or self.method == "asap")
+        self._agree(
+            f"prune_rule {self.prune_rule} is of the methods asap and darts, and not with the schedule theorem2",
+            self.prune_rule == "threshold" or (self.method in ("asap", "darts") and self.schedule != "theorem2"),
+        )
         self._agree("learning_rate_min must not be above learning_rate", self.learning_rate_min <= self.learning_rate)
         self._agree("prune_end must be later than prune_start", self.prune_start < self.prune_end)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ..records.parameters import SearchParameters
 from .asap import Anneal
+from .certified import BETTING
 from .darts import Darts, SecondOrder
 from .enas import Enas
 from .method import Method
@@ -28,4 +29,5 @@ METHODS: dict[str, type[Method]] = {
 
 def make_method(parameters: SearchParameters, device: object) -> Method:
     """The method that a search's parameters name, on a device."""
-    return METHODS[parameters.method](parameters, device)  # type: ignore[arg-type]
+    kinds = METHODS if parameters.prune_rule == "threshold" else BETTING
+    return kinds[parameters.method](parameters, device)  # type: ignore[arg-type]

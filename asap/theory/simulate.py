@@ -76,10 +76,10 @@ class Setting:
             "schedule certified has no radius to shrink": self.shrink == 1 or self.schedule != "certified",
         }
 
-    def limit(self) -> float:
-        """The least average number of steps of any rule with this δ that tells the best from another: see `certified.limit`."""
-        x, weights = self.evidence()
-        return limit(x, weights, self.delta)
+    def limit(self) -> float | None:
+        """The fewest steps, on average, in which a rule with this δ tells the best from another; None for a tie."""
+        steps = limit(*self.evidence(), self.delta)
+        return None if math.isinf(steps) else steps
 
     def evidence(self) -> tuple[np.ndarray, np.ndarray]:
         """The law of half the difference between the best operation's gradient and another's: atoms and weights."""
