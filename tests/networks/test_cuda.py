@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from asap.networks.cuda import BatchedSupernet, supernet_on
 from asap.networks.supernet import Supernet
 from asap.paper.space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, edges
-from asap.search.method import frozen
+from asap.search.alpha import frozen
 
 
 @pytest.fixture(autouse=True)
