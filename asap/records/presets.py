@@ -64,7 +64,7 @@ SCALES: dict[str, dict[str, dict[str, Any]]] = {
             "dataset": "digits", "channels": 4, "layers": 3, "nodes": 4, "images": 640, "batch": 32, "epochs": 14, "threads": 1,
             "alpha_rate_factor": 40.0, "temperature_decay": 0.8, "prune_start": 5, "prune_end": 13,
         },
-        # A real search on CIFAR-10 in about half an hour on one core. 2,500 + 2,500 images make 78 α steps an epoch
+        # A real search on CIFAR-10 in about an hour on one core. 2,500 + 2,500 images make 78 α steps an epoch
         # where the paper has 260; α's rate is raised in that proportion, so that α moves as far in an epoch.
         "cpu": {"channels": 8, "layers": 5, "images": 5000, "batch": 32, "alpha_rate_factor": 260 / 78, "threads": 1},
         "paper": {},
