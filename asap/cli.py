@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,14 +37,14 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"asap: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("asap: interrupted; the same command goes on from the last whole checkpoint, if there is one", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:  # of a run, with a message and the status of its signal
+        print(f"asap: {str(error) or 'interrupted'}", file=sys.stderr)
+        return int(getattr(error, "status", 130))
     except BrokenPipeError:
         sys.stderr.close()
         return 0
     except OSError as error:
-        print(f"asap: {printable(error)}", file=sys.stderr)
+        print(f"asap: {printable(f'{error.filename}: {error.strerror}' if error.filename else error)}", file=sys.stderr)
         return 2
 
 
@@ -183,6 +184,9 @@ def _cells(given: dict[str, Any]) -> int:
     published = {name: cell["genotype"] for name, cell in published_cells().items()}
     if given["record"]:
         root = runs_root(given["runs_root"])
+        (root / "sizes").mkdir(parents=True, exist_ok=True)
+        if not os.access(root / "sizes", os.W_OK):
+            raise UserError(f"cannot write under {root / 'sizes'}")
         lines = ["cell,channels,parameters,multiply_adds"]
         lines += [
             ",".join(map(str, (name, channels, *size(genotype, channels).values())))

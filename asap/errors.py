@@ -26,9 +26,9 @@ def read_content(path: Path, most: int) -> bytes:
     if not path.exists():
         raise FileNotFoundError(f"there is no {path}")
     if not path.is_file():
-        raise OSError(f"{path} is no regular file")
+        raise OSError("it is no regular file")
     if path.stat().st_size > most:
-        raise OSError(f"{path} has more than {most:,} bytes")
+        raise OSError(f"it has more than {most:,} bytes")
     return path.read_bytes()
 
 
