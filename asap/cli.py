@@ -1,7 +1,8 @@
 """The command line: `asap search|evaluate|theory|cells|plot|runs|study`, with the parameters of records/parameters.py by name.
 
 Progress goes to standard error; the last line on standard output is the run's folder. Exit status: 2 and one line on
-standard error for bad input, 1 for a run that failed, 130 when interrupted.
+standard error for bad input, 1 for a run that failed, 130, 143 or 129 when interrupted by
+Ctrl-C, SIGTERM or SIGHUP.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def _evaluate(given: dict[str, Any]) -> int:
 
 def _run(call: Any, parameters: Any) -> int:
     from .train.distributed import rank
-    from .train.session import OutOfTime, RunFailed
+    from .train.ends import OutOfTime, RunFailed
 
     try:
         folder = call(parameters)
