@@ -72,7 +72,7 @@ def _command(argv: list[str]) -> int:
     cells.add_argument("--record", action="store_true", help="write the sizes of all cells, the recorded ones too, under runs/sizes/")
     plot = add("plot", "draw a cell")
     plot.add_argument("cell", help="a run (a folder, or study/run), or what `asap evaluate --cell` takes")
-    plot.add_argument("--output", required=True, help="the file to write: .svg, .pdf or .png")
+    plot.add_argument("--output", required=True, help="the file to write, .svg")
     runs = add("runs", "what is recorded, finished or not, and where")
     study = add("study", "what a study plans, what is done, how long the rest takes")
     study.add_argument("name", nargs="?", default="", help="a study of runs/studies/, or a file; by default every study, in a line each")
@@ -223,15 +223,15 @@ def _cells(given: dict[str, Any]) -> int:
 def _plot(given: dict[str, Any]) -> int:
     from .paper.space import cell_by_name, cell_label
     from .records.run import Run
-    from .report import figures
+    from .report import cells
 
     name, output = given["cell"], Path(given["output"])
-    if output.suffix not in (".svg", ".pdf", ".png"):
-        raise UserError(f"--output must end in .svg, .pdf or .png, not {given['output']!r}")
+    if output.suffix != ".svg":
+        raise UserError(f"--output must end in .svg, not {given['output']!r}")
     folder = next((f for f in (Path(name), runs_root(given["runs_root"]) / name) if (f / "run.json").is_file()), None)
     genotype = Run.open(folder).genotype() if folder else cell_by_name(name)
     title = folder.name if folder else cell_label(name)
-    figures.both_cells(title, genotype).savefig(output)
+    output.write_text(cells.standalone(title, genotype), encoding="utf-8")
     print(output)
     return 0
 

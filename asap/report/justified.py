@@ -17,8 +17,10 @@ from ..records.study import load
 from ..theory.bounds import predicted_stop
 from ..theory.certified import CLIP, FRACTIONS, kl_binary, limit, predicted_steps
 from . import tables
-from .figures import style
-from .pages import missing, provenance, records, say, show, the_search
+from .display import figure as show
+from .display import missing, provenance, records, say
+from .figure2 import the_search
+from .palette import style
 from .theory import COMPARED, NAMES
 
 QUANTILES = norm.ppf((np.arange(400) + 0.5) / 400)
@@ -170,7 +172,7 @@ def estimates() -> None:
         f"Estimated from each epoch's means and deviations, for all operations of an edge at once (δ = {DELTA:g} an edge). For one edge of δ = {DELTA:g}, the limit "
         f"of any rule is kl(δ, 1 − δ) = {kl_binary(DELTA, 1 - DELTA):.2f} over the information of a step."
     )
-    records(shown)
+    records({run.name: label for label, run in shown})
 
 
 def certificates(run: Run) -> pd.DataFrame:
@@ -219,4 +221,4 @@ def searches() -> None:
         missing(f"{len(left)} runs of the study `certified`", "\n".join(left))
     if rows:
         say(tables.markdown(["search", "seed", *HEADERS, "second moments over independent ones", "error of its cell, %"], rows))
-        records(shown)
+        records({run.name: label for label, run in shown})

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from ..records.parameters import runs_root
 from ..score.surrogate import NAME
-from .pages import download, missing, say, show
+from . import palette
+from .display import download, missing, say
+from .display import figure as show
 from .tables import markdown
 
 
@@ -86,16 +86,15 @@ def calibration() -> None:
 
 def draw_calibration(figures: Mapping[str, Any]) -> Figure:
     """Two panels from the parts `calibration on labels` and `calibration on full training` of validity.json's figures."""
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    figure, axes = palette.axes(2, 3.6)
     panels = (("calibration on labels", "o", "score in cross-validation, %", "label of NAS-Bench-301, %"),
               ("calibration on full training", "s", "score, %", "test accuracy, fully trained by others, %"))  # fmt: skip
-    for ax, colour, (part, marker, below, left) in zip(axes, sns.color_palette("colorblind", 2), panels, strict=True):
+    for ax, colour, (part, marker, below, left) in zip(axes, (palette.BLUE, palette.ORANGE), panels, strict=True):
         x, y, spread = (np.array([row[key] for row in figures[part].values()]) for key in ("predicted", "observed", "sd"))
         ax.errorbar(x, y, spread, color=colour, marker=marker, ls="none", capsize=3, lw=1)
         ax.set(xlabel=below, ylabel=left)
         if part == "calibration on labels":
             ax.axline((x[0], x[0]), slope=1, color="0.5", lw=1, zorder=0)
-    sns.despine(figure)
     return figure
 
 

@@ -15,9 +15,10 @@ from ..records.study import load
 from ..theory.bounds import expected_stop
 from ..theory.simulate import Setting
 from . import tables
-from .comparison_pages import THEOREM
-from .figures import style
-from .pages import files, missing, say, show
+from .display import figure as show
+from .display import files, missing, say
+from .figure6 import THEOREM
+from .palette import style
 from .theory_verdicts import verdicts
 
 NAMES = {

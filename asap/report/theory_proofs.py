@@ -5,8 +5,9 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 
 from . import tables
-from .figures import style
-from .pages import say, show
+from .display import figure as show
+from .display import say
+from .palette import style
 from .theory import NAMES, source, table
 
 TIGHTER = {schedule: name for schedule, name in NAMES.items() if schedule != "certified"}

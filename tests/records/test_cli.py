@@ -173,7 +173,7 @@ def test_a_cell_of_one_s_own_has_a_size_and_a_picture(capsys, tmp_path):
     assert json.loads(capsys.readouterr().out)["mine.json"]["parameters"] == 2538046
     for cell in (str(folder), "random-3"):
         assert cli.main(["plot", cell, "--output", str(tmp_path / "cell.svg")]) == 0
-        assert (tmp_path / "cell.svg").read_text().count("<svg") == 1
+        assert (tmp_path / "cell.svg").read_text().count("<svg") == 3
 
 
 def test_an_evaluation_knows_which_genotype_it_trained(capsys, tmp_path):

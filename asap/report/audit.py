@@ -1,0 +1,107 @@
+"""The audit page: every contradiction of the paper with its words, arithmetic, decision, and what the other choice changes."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ..records.study import load
+from . import results
+from .contradictions import CONTRADICTIONS, Contradiction
+from .display import DASH, each, rows_frame
+from .inference import pair
+from .table1 import paired_rows, seeds
+
+STUDY, DECIDED = "sensitivity", "As decided"
+TEST_IMAGES = 10_000  # of CIFAR-10
+
+
+def cards() -> list[str]:
+    """One card in Markdown for each contradiction."""
+    return [_card(one) for one in CONTRADICTIONS]
+
+
+def _card(one: Contradiction) -> str:
+    words = "; ".join(f"{place}: “{quote}”" if quote else place for place, quote in one.quotes)
+    lines = [f":::{{card}} {one.name}", words, ""]
+    if one.arithmetic:
+        lines += [f"**Arithmetic.** {one.arithmetic()}", ""]
+    other = f" The other choice: {', '.join(f'`{name}`' for name in one.parameter.split(', '))}." if one.parameter else ""
+    lines += [f"**Decision.** {one.decision[0].upper()}{one.decision[1:]}.{other}", ""]
+    known = f"{one.effect[0].upper()}{one.effect[1:]}." if one.effect else "Not measured."
+    effects = [f"{arm}: {measured(arm)}." for arm in one.arms] or [known]
+    return "\n".join([*lines, "**Effect.** " + " ".join(effects), ":::"])
+
+
+def by_seed(label: str) -> pd.DataFrame:
+    """What an arm shows, a row a seed: undecided edges, validation accuracy (%) and first pruning of its search, the error (%) of its cell.
+
+    A search that never pruned has the epoch after its last as its first pruning; an edge rule's arm has no search of its own.
+    """
+    found = results.arm(results.searches(), STUDY, label).set_index("seed")
+    first = found["first_pruning"].fillna(found["epochs_run"] + 1)
+    errors = results.arm(results.evaluations(), STUDY, label).groupby("seed")["error"].mean()
+    frame = pd.DataFrame({"undecided": found["undecided"], "accuracy": found["accuracy"], "first": first, "error": errors})
+    return frame.set_axis(frame.index.astype(int))
+
+
+def errors(label: str) -> dict[int, float]:
+    """The test error of an arm's cells by seed."""
+    return seeds(by_seed(label)["error"])
+
+
+def measured(arm: str) -> str:
+    """What an arm of the study changes against what is decided, in one sentence; or that it is not recorded."""
+    parts, columns = [], ["undecided", "accuracy", "first"]
+    searched, base = by_seed(arm)[columns].dropna(), by_seed(DECIDED)[columns].dropna()
+    shared = searched.index.intersection(base.index)
+    if len(shared):
+        ours, theirs = searched.loc[shared].mean(), base.loc[shared].mean()
+        parts.append(
+            f"undecided edges {ours['undecided']:.0f} instead of {theirs['undecided']:.0f}, "
+            f"validation accuracy {ours['accuracy']:.1f} instead of {theirs['accuracy']:.1f} %, "
+            f"first pruning in epoch {ours['first']:.0f} instead of {theirs['first']:.0f} (n = {len(shared)})"
+        )
+    if common := _common_edges(arm):
+        parts.append(common)
+    test = pair(errors(arm), errors(DECIDED), TEST_IMAGES)
+    if test.n:
+        parts.append(f"error of the cell {test.text()}")
+    return "; ".join(parts) or f"not recorded yet (`asap study {STUDY} --commands`)"
+
+
+def _common_edges(arm: str) -> str:
+    """How many of a cell's edges another edge rule keeps, over the searches whose record tells."""
+    rules = {p.parameters.identity()["edge_rule"] for p in load(STUDY).planned if p.label == arm and p.kind == "evaluation"}
+    rule = next(iter(rules)) if len(rules) == 1 else ""
+    kept, of, other = 0, 0, 0
+    for name in results.arm(results.searches(), STUDY, DECIDED)["run"] if rule else ():
+        own, ruled = results.record(name).genotype(), results.record(name).genotype(rule)
+        for kind in ("normal", "reduce"):
+            kept += len(set(own.cell(kind)) & set(ruled.cell(kind)))
+            of, other = of + len(own.cell(kind)), other + len(ruled.cell(kind))
+    return f"keeps {kept} of the {of} edges of the decided cells, and has {other}" if of else ""
+
+
+def rows() -> pd.DataFrame:
+    """Every arm, seed by seed."""
+    digits = {"undecided": 0, "accuracy": 1, "first": 0, "error": 2}
+    return rows_frame(
+        ["choice", "seed", "undecided edges", "validation accuracy, %", "first pruning, epoch", "error of the cell, %"],
+        [
+            [label, str(seed), *(DASH if pd.isna(row[name]) else f"{row[name]:.{n}f}" for name, n in digits.items())]
+            for label in load(STUDY).labels for seed, row in by_seed(label).sort_index().iterrows()
+        ],
+    )  # fmt: skip
+
+
+def against_decided() -> pd.DataFrame:
+    """The error of every other choice's cell minus that of the decided one's, paired by seed."""
+    return paired_rows(
+        {label: pair(errors(label), errors(DECIDED), TEST_IMAGES) for label in load(STUDY).labels if label != DECIDED}, "choice"
+    )
+
+
+def runs() -> dict[str, str]:
+    """The label of each recorded run of the study, by the run's name."""
+    frames = [results.arm(frame, STUDY) for frame in (results.searches(), results.evaluations())]
+    return {row.run: row.arm_sensitivity for frame in frames for row in each(frame)}

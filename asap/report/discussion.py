@@ -1,0 +1,48 @@
+"""The discussion page's tables: other studies' figures, and what more hours would buy. Needs no torch."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from . import results
+from .costs import EVALUATION_STEPS, SEARCH_ITERATIONS
+from .display import DASH, Markdown, plus_minus, rows_frame
+
+
+@cache
+def others() -> list[dict[str, Any]]:
+    """The figures of other studies (asap/paper/other_studies.yaml)."""
+    return yaml.safe_load(files("asap.paper").joinpath("other_studies.yaml").read_text(encoding="utf-8"))
+
+
+def other_rows() -> pd.DataFrame:
+    """Other studies' errors on CIFAR-10, each with its source."""
+    return rows_frame(["cells", "trained by", "test error, %", "random cells there, %", "n", "source"], [
+        [o["what"], o["under"], plus_minus(o.get("error"), o.get("deviation")), plus_minus(o.get("random"), o.get("random_deviation")),
+         str(o.get("n", DASH)), Markdown(f"{{cite:p}}`{o['reference']}`")]
+        for o in others()
+    ])  # fmt: skip
+
+
+def hours() -> dict[str, float]:
+    """Median hours of a plain ASAP search and of an evaluation at the cpu scale on one core; nan where none is recorded."""
+    searches, evaluations = results.searches(), results.evaluations()
+    plain = searches[(searches["method"] == "asap") & (searches["scale"] == "cpu") & searches["by_recipe"]]
+    return {
+        "search": plain["seconds"].median() / 3600,
+        "evaluation": evaluations.loc[evaluations["scale"] == "cpu", "seconds"].median() / 3600,
+    }
+
+
+def gpu_hours(gpu: dict[str, Any]) -> tuple[float, float]:
+    """Hours of a search (nothing pruned) and of an evaluation at the paper's scale on a GPU, by its fastest step in float32."""
+    step, evaluation = (
+        min(v["seconds"] for name, v in group.items() if name.startswith("float32") and "batched" not in name)
+        for group in (gpu["search"]["variants"], gpu["evaluation"])
+    )
+    return step * SEARCH_ITERATIONS / 3600, evaluation * EVALUATION_STEPS / 3600

@@ -1,0 +1,191 @@
+"""The few doors through which a page shows something: Markdown, a table, a figure with its caption and alternative text, the note of a
+missing record, the records behind a page, downloads. Fields of records are escaped here. Needs no torch."""
+
+from __future__ import annotations
+
+import html
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.display import HTML, display
+from IPython.display import Markdown as Shown
+from matplotlib.figure import Figure
+
+from ..records.parameters import checkout, runs_root
+from ..records.run import Run
+from . import palette, results
+
+DASH = "–"
+#: The address of the repository, where commits are to be links.
+REPOSITORY = os.environ.get("ASAP_REPOSITORY", "")
+
+
+class Markdown(str):
+    """A cell of a table that is Markdown of this package; every other cell is shown as it is spelt."""
+
+    __slots__ = ()
+
+
+def escape(field: object) -> str:
+    """A field of a record as text that neither Markdown nor HTML reads as markup."""
+    return "".join(c if c.isalnum() or c in " _./,:;()+=%-–±·" else f"&#{ord(c)};" for c in str(field))
+
+
+def code(name: str) -> str:
+    """A name from a record as code, or escaped where it could end the code."""
+    return Markdown(f"`{name}`") if escape(name) == name else name
+
+
+def each(frame: pd.DataFrame) -> Iterator[Any]:
+    """The rows of a frame, a column an attribute."""
+    return frame.itertuples()
+
+
+def say(text: str) -> None:
+    """Show Markdown."""
+    display(Shown(text))
+
+
+def table(*frames: pd.DataFrame) -> None:
+    """Show frames as tables, without the columns that are all dashes; nothing of a frame without rows.
+
+    A cell is escaped unless it is `Markdown`; the headers are the package's own.
+    """
+    for frame in frames:
+        cells = [[str(name) for name in frame.columns], *frame.to_numpy().tolist()]
+        kept = [i for i in range(frame.shape[1]) if i == 0 or any(row[i] not in (DASH, "") for row in cells[1:])]
+        lines = [[cells[0][i] for i in kept], ["---"] * len(kept)]
+        lines += [[row[i] if isinstance(row[i], Markdown) else escape(row[i]) for i in kept] for row in cells[1:]]
+        if len(frame):
+            say("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def rows_frame(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> pd.DataFrame:
+    """A frame of text, also of no rows and with headers that repeat."""
+    return pd.DataFrame([list(row) for row in rows], columns=pd.Index(headers), dtype=object)
+
+
+def svg(figure: Figure, tips: Mapping[str, str] | None = None) -> str:
+    """A figure as SVG text for a page: transparent, in the page's own colours, as wide as its place. tips: by the `gid` of an artist, what
+    is told when it is pointed at."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue()[buffer.getvalue().index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r"font-family: [^;]*; ", "", text)
+    text = re.sub(r' (?:id="[a-zA-Z0-9.]+_\d+"|width="[\d.]+pt"|height="[\d.]+pt"|version="1.1")', "", text)
+    for name, tip in (tips or {}).items():
+        text = text.replace(f'<g id="{name}">', f"<g><title>{html.escape(tip)}</title>", 1)
+    return text.replace(palette.INK, "currentColor").replace(palette.PAPER, "var(--pst-color-background, #fff)")
+
+
+def figure(drawn: Figure | str, caption: str, alt: str = "", tips: Mapping[str, str] | None = None) -> None:
+    """Show a figure (matplotlib's, or HTML) with its caption in Markdown below it. alt: what a reader who does not see it is told; the
+    caption's bold beginning where nothing is given."""
+    inner = drawn if isinstance(drawn, str) else svg(drawn, tips)
+    alt = alt or caption.strip("*").split("**")[0]
+    if isinstance(drawn, Figure):
+        plt.close(drawn)  # else a notebook shows it a second time
+    display(HTML(f'<div class="asap-figure" role="img" aria-label="{html.escape(alt)}">{inner}</div>'))
+    say(f":::{{div}} asap-caption\n{caption}\n:::")
+
+
+def missing(what: str, command: str) -> None:
+    """Say that a page's record is missing, and what makes it."""
+    say(f":::{{warning}}\nThis needs {what}, and there is no such record under `runs/`. It is made by\n\n```\n{command}\n```\n:::")
+
+
+def note(text: str) -> None:
+    """Show a note; nothing of an empty text."""
+    if text:
+        say(f":::{{note}}\n{text}\n:::")
+
+
+def problems() -> None:
+    """Name the records that were left out because they are damaged."""
+    if lines := results.problems():
+        say(":::{warning}\nLeft out, damaged: " + "; ".join(map(escape, lines)) + "\n:::")
+
+
+def download(*paths: Path) -> str:
+    """Links to files of the checkout; nothing where they lie outside the book, or their names could be read as markup."""
+    try:
+        inside = [path.resolve().relative_to(checkout()).as_posix() for path in paths]
+    except ValueError:
+        return ""
+    links = [f"{{download}}`{Path(place).name} </{place}>`" for place in inside if escape(place) == place]
+    return f" Data: {', '.join(links)}." if links else ""
+
+
+def files(run: Run) -> str:
+    """Links to the files of a record."""
+    return download(*(run.folder / name for name in ("run.json", *run.info["files"])))
+
+
+def commit(name: str) -> str:
+    """A commit's short name, as a link where the repository's address is set (ASAP_REPOSITORY)."""
+    short = escape(name[:12])
+    return f"[{short}]({REPOSITORY.rstrip('/')}/commit/{name.split('+')[0]})" if REPOSITORY and re.match("[0-9a-f]{40}", name) else short
+
+
+def provenance(run: Run | str) -> str:
+    """One line: the run (a record, or its name in the frames), what it ran on, and its files to download."""
+    run = results.record(run) if isinstance(run, str) else run
+    machine, data, p = run.info["machine"], run.info["data"], run.parameters
+    device = machine["processor"] if machine["device"] == "cpu" else machine["device"]
+    images, threads = f"{escape(data['variant'])} (fingerprint {escape(data['fingerprint'])})", escape(machine["threads"])
+    return (
+        f"Run {escape(run.name)}: scale {escape(p['scale'])}, seed {escape(p['seed'])}, data {images}, "
+        f"code {commit(str(machine['git_commit']))}, torch {escape(machine['torch'])}, {escape(device)}, "
+        f"{threads} thread{'s' if threads != '1' else ''}, "
+        f"{run.outcome['seconds'] / 60:.0f} minutes.{files(run)}"
+    )
+
+
+def records(runs: Iterable[str] | Mapping[str, str]) -> None:
+    """The records behind a page, each with what it is, folded away. runs: their names in the frames, or label by name."""
+    named = runs if isinstance(runs, Mapping) else dict.fromkeys(runs, "")
+    lines = [f"- {f'{label}: ' if label else ''}{provenance(run)}" for run, label in named.items()]
+    if lines:
+        say(":::{dropdown} The records\n" + "\n".join(lines) + "\n:::")
+
+
+def copy_note(variants: Iterable[str]) -> str:
+    """A sentence to append, where records name a JPEG copy of the images."""
+    copies = " and ".join(escape(variant) for variant in sorted({v for v in variants if "-jpeg" in v}))
+    if not copies:
+        return ""
+    return (
+        f" The records are of {copies}, a JPEG copy of the images, so an error is not exactly the paper's quantity ([why](/book/audit.md))."
+    )
+
+
+def damaged_json(path: Path) -> None:
+    """Say that a file under the runs' root cannot be read."""
+    say(f":::{{warning}}\nLeft out, damaged: {escape('runs/' + path.relative_to(runs_root()).as_posix())}\n:::")
+
+
+def plus_minus(mean: float | None, deviation: float | None, digits: int = 2) -> str:
+    """`2.76 ± 0.06`, `2.76`, or a dash where there is no number."""
+    if mean is None or np.isnan(mean):
+        return DASH
+    tail = "" if deviation is None or np.isnan(deviation) else f"\u00a0±\u00a0{deviation:.{digits}f}"  # does not break
+    return f"{mean:.{digits}f}{tail}"
+
+
+def spread(values: Iterable[float], digits: int = 2) -> str:
+    """Mean ± standard deviation of some runs; the value alone of one, a dash of none. Missing values do not count."""
+    known = [float(v) for v in values if not np.isnan(v)]
+    return plus_minus(float(np.mean(known)), float(np.std(known, ddof=1)) if len(known) > 1 else None, digits) if known else DASH
+
+
+def counted(values: Iterable[float], digits: int = 2) -> str:
+    """`spread` and how many they are in brackets."""
+    known = [float(v) for v in values if not np.isnan(v)]
+    return spread(known, digits) + (f" ({len(known)})" if known else "")

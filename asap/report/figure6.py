@@ -1,0 +1,125 @@
+"""Figure 6: validation accuracy along the search, with the drop of the hard cut. Needs no torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..records.run import Run
+from ..records.study import load
+from . import palette, results
+from . import rows as rows_of
+from .display import DASH, each, rows_frame, spread
+
+STUDY = "methods"
+THEOREM = "ASAP, Theorem 2's schedule"
+AT_EPOCH_END = "ASAP, pruning at an epoch's end"
+#: The arms that the paper's Figures 6 and 7 show; the study's others are drawn beside them.
+PRINTED = ("ENAS", "DARTS", "ASAP", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
+
+
+def found(kind: str) -> dict[str, pd.DataFrame]:
+    """The finished runs of the study, searches or evaluations, by arm, in the study's order."""
+    frame = results.searches() if kind == "search" else results.evaluations()
+    arms = {label: results.arm(frame, STUDY, label) for label in load(STUDY).labels}
+    return {label: runs for label, runs in arms.items() if len(runs)}
+
+
+def left_out(kind: str) -> str:
+    """Which of the study's runs of a kind are not recorded, in a sentence; nothing where all are."""
+    planned = Counter(p.label for p in load(STUDY).planned if p.kind == kind)
+    recorded = {label: len(runs) for label, runs in found(kind).items()}
+    lines = [f"{label} ({recorded.get(label, 0)} of {of})" for label, of in planned.items() if recorded.get(label, 0) < of]
+    if not lines:
+        return ""
+    return (
+        f"Not all runs of the study are recorded. {kind.capitalize()} runs finished of those planned: {'; '.join(lines)}. "
+        f"`asap study {STUDY} --commands` prints what makes the others."
+    )
+
+
+def frames(found: Mapping[str, Sequence[Run]]) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    """Searches that no committed study holds, by label, as `draw` takes them: a row a search, and their epochs."""
+    courses = {run.name: rows_of.course(run) for runs in found.values() for run in runs}
+    arms = {label: pd.DataFrame([{"run": r.name, **rows_of.search(r, courses[r.name])} for r in runs]) for label, runs in found.items()}
+    return arms, pd.concat(courses.values(), ignore_index=True)
+
+
+def panels(arms: dict[str, pd.DataFrame]) -> list[dict[str, pd.DataFrame]]:
+    """The arms that the paper's figures show, and the others; a panel without a run is left out."""
+    both = {k: arms[k] for k in PRINTED if k in arms}, {k: v for k, v in arms.items() if k not in PRINTED}
+    return [panel for panel in both if panel]
+
+
+def draw_seeds(axes: Axes, every: pd.DataFrame, runs: Sequence[str], column: str, factor: float, label: str) -> None:
+    """A column of the epochs of some runs against scaled time: a thin line a seed, a thick one their mean."""
+    grid = np.linspace(0, 1, 201)
+    look, lines = palette.look(label), []
+    for run in runs:
+        epochs = every[every["run"] == run]
+        if len(runs) > 1:
+            axes.plot(epochs["time"], factor * epochs[column], color=look.colour, lw=0.6, alpha=0.55)
+        lines.append(np.interp(grid, epochs["time"], factor * epochs[column], left=np.nan))
+    axes.plot(
+        grid, np.mean(lines, axis=0), color=look.colour, ls=look.dashes, marker=look.marker, ms=4.5, mfc=palette.PAPER,
+        markevery=(20, 40), label=f"{label} ({len(runs)})",
+    )  # fmt: skip
+
+
+def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None) -> Figure:
+    """Accuracy against scaled time, an axes a panel; at the end the derived cell's. arms: the searches of each; epochs: theirs."""
+    epochs = results.epochs() if epochs is None else epochs
+    shown = panels(arms)
+    figure, axes = palette.axes(len(shown), 4.6)
+    for ax, panel in zip(axes, shown, strict=True):
+        for label, runs in panel.items():
+            colour = palette.look(label).colour
+            draw_seeds(ax, epochs, list(runs["run"]), "validation_accuracy", 100, label)
+            for row in each(runs):
+                if not np.isnan(row.derived):
+                    ax.plot([1, 1.03], [row.accuracy, row.derived], color=colour, lw=1, ls=":")
+                    ax.plot(1.03, row.derived, "s", color=colour, mfc=palette.PAPER, ms=6)
+        ax.set_ylabel("validation accuracy, %")
+        ax.set_ylim(0)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+    axes[-1].set_xlabel("time, scaled to [0, 1]")
+    return figure
+
+
+def rows(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """What each method's searches end in, with the accuracy's largest falls. ASAP that prunes at an epoch's end joins them."""
+    headers = ["method", "n", "mixture, at the end, %", "largest fall in an epoch that prunes", "in one that does not",
+               "one operation an edge, %", "derived cell, %", "drop at the cut"]  # fmt: skip
+    alike = results.arm(results.searches(), "sensitivity", "Pruning once an epoch")
+    return rows_frame(headers, [_row(label, runs) for label, runs in {**arms, AT_EPOCH_END: alike}.items() if len(runs)])
+
+
+def _row(label: str, runs: pd.DataFrame) -> list[str]:
+    epochs = results.epochs()
+    epochs = epochs[epochs["run"].isin(runs["run"]) & epochs["fall"].notna()]
+    largest = epochs.groupby("pruned")["fall"].max()
+    return [
+        label, str(len(runs)), spread(runs["accuracy"], 1), *(f"{largest[p]:.1f}" if p in largest else DASH for p in (True, False)),
+        spread(runs["one_operation"], 1), spread(runs["derived"], 1), spread(runs["accuracy"] - runs["derived"], 1),
+    ]  # fmt: skip
+
+
+def older_cuts(searches: pd.DataFrame) -> str:
+    """In how many searches BatchNorm was averaged over images as they are, and what that costs where the cut takes nothing away."""
+    with_cut = searches[searches["cut_images"] != ""]
+    plain = with_cut[with_cut["cut_images"] == "as they are"]
+    if not len(plain):
+        return ""
+    kept = plain[plain["arm_methods"] == THEOREM]
+    lost = spread(kept["accuracy"] - kept["one_operation"], 1)
+    cost = f" (by {lost} points in the search whose mixture is one operation an edge before the cut)"
+    return (
+        f"In {len(plain)} of the {len(with_cut)} searches that record their cut, BatchNorm was averaged over the training half as it is. "
+        "Later searches average it over the half as it is augmented in the search. Without a crop's black border in its statistics the "
+        f"supernet is less accurate{cost if len(kept) else ''}, so the accuracy of those {len(plain)} after the cut is too low."
+    )

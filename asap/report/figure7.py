@@ -1,0 +1,72 @@
+"""Figure 7: the normalised entropy of normal and reduction cells along the search. Needs no torch."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from . import palette, results
+from .cells import NAMES
+from .display import each, rows_frame
+from .figure6 import draw_seeds, found, panels
+
+#: The least that bounded logits (±0.44) let the normalised entropy of ENAS' seven operations be.
+ENAS_FLOOR = 0.952
+
+
+def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None) -> Figure:
+    """Entropy against scaled time, an axes a panel and cell kind. arms: the searches of each; epochs: theirs."""
+    epochs = results.epochs() if epochs is None else epochs
+    shown = [(panel, kind) for panel in panels(arms) for kind in NAMES]
+    figure, axes = palette.axes(len(shown), 3.0)
+    for ax, (panel, kind) in zip(axes, shown, strict=True):
+        for label, runs in panel.items():
+            draw_seeds(ax, epochs, list(runs["run"]), f"entropy_{kind}", 1, label)
+        ax.set_title(NAMES[kind])
+        ax.set_ylim(-0.02, 1.05)
+        ax.set_ylabel("normalised entropy")
+        if kind == "reduce":
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+            ax.set_xlabel("time, scaled to [0, 1]")
+    return figure
+
+
+def rows() -> pd.DataFrame:
+    """Each search's entropy at the end, and whether it ended with one operation an edge."""
+    return rows_frame(
+        ["method", "seed", "normal cell, at the end", "reduction cell", "one operation an edge"],
+        [
+            [label, str(row.seed), f"{row.entropy_normal:.3f}", f"{row.entropy_reduce:.3f}",
+             "yes" if row.decided else f"no: {row.undecided} edges undecided"]
+            for label, runs in found("search").items() for row in each(runs)
+        ],
+    )  # fmt: skip
+
+
+def schedule_rows() -> pd.DataFrame:
+    """What Theorem 2's schedule does to a search, beside ASAP's own (3.2), from the first epoch in which α learns to the last."""
+    lines = []
+    for label, runs in results_of("ASAP", "ASAP, Theorem 2's schedule").items():
+        for row in each(runs):
+            epochs = results.epochs(run=row.run)
+            learning = epochs[epochs["alpha_steps"] > 0]
+            first, last = learning.iloc[0], learning.iloc[-1]
+            kept, of = leaders_kept(results.record(row.run).architecture(), int(first["epoch"]))
+            temperatures, entropies = (f"{first[c]:{f}} to {last[c]:{f}}" for c, f in (("temperature", ".2g"), ("entropy", ".3f")))
+            pruned = f"{int(first['left'] - last['left'])} of {int(first['left'])}"
+            lines.append([label, str(row.seed), temperatures, entropies, pruned, f"{kept} of {of}", f"{row.accuracy:.1f}"])
+    headers = ["search", "seed", "T", "normalised entropy", "operations pruned", "edges that keep their leader", "validation accuracy, %"]
+    return rows_frame(headers, lines)
+
+
+def results_of(*labels: str) -> dict[str, pd.DataFrame]:
+    """The searches of these arms of the study `methods`, where they are recorded."""
+    every = found("search")
+    return {label: every[label] for label in labels if label in every}
+
+
+def leaders_kept(architecture: pd.DataFrame, first: int) -> tuple[int, int]:
+    """On how many mixed operations, of how many, the operation of the largest Φ after an epoch has it at the end."""
+    ends = architecture[architecture["epoch"].isin((first, architecture["epoch"].max()))].sort_values("phi")
+    leader = ends.groupby(["cell", "edge", "epoch"], observed=True)["operation"].last().unstack()
+    return int((leader[leader.columns[0]] == leader[leader.columns[-1]]).sum()), len(leader)

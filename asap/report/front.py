@@ -1,0 +1,187 @@
+"""The front page and the page of claims: what was reproduced, at what scale, with what answer. Needs no torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..records.parameters import EvaluationParameters, SearchParameters, make, runs_root
+from ..records.study import load
+from . import palette, results
+from .claims import Claim, judged
+from .display import DASH, Markdown, escape, rows_frame, spread
+from .verdicts import DIRECTION, FAILS, HOLDS, OPEN, Verdict
+
+#: A verdict as it is counted, in words.
+SUMMARY = {HOLDS: "hold", DIRECTION: "hold in direction", FAILS: "do not hold", OPEN: "cannot be told yet"}
+#: The claims that the front page shows, by how their statements begin.
+KEY = (
+    "The search converges to a single network",
+    "Pruning during the search has no relaxation bias",
+    "Gradual pruning decreases the search time",
+    "ASAP improves DARTS' accuracy",
+    "The cell is better than other cells of its space",
+    "The cell reaches 1.68 % error",
+)
+#: How a claim was judged, by the scale that its verdict names.
+EVIDENCE = {"exact": "Computed", "simulated": "Computed", "the paper's numbers": "As printed: the paper's own numbers, read again"}
+TRAINED = "Tested by training"
+PAPER_RUN = "main/asap-cifar10-paper-seed0"
+ASAP, EQ13 = "ASAP", "Pruning by Eq. 13"
+#: The methods of the front page's figure, and the arms of the studies `methods` and `design` that they gather.
+GROUPS = {
+    "ASAP": ASAP, "ASAP, pruning at an epoch's end": ASAP, "DARTS": "DARTS", "DARTS, second order": "DARTS", "DARTS, without none": "DARTS",
+    **{f"{name}, p = {p}": EQ13 for name in ("Accumulated gradient", "Magnitude") for p in (1, 3)},
+    "ENAS": "ENAS", "Random search": "Random search",
+}  # fmt: skip
+
+
+def verdicts() -> list[tuple[Claim, Verdict]]:
+    """Every claim with its verdict."""
+    return [pair for pairs in judged(runs_root()).values() for pair in pairs]
+
+
+def count(found: list[tuple[Claim, Verdict]]) -> str:
+    """`**18** hold; **8** hold in direction; …`"""
+    verdicts = Counter(verdict.verdict for _, verdict in found)
+    names = {**SUMMARY, **{name: name for name in verdicts if name not in SUMMARY}}
+    return "; ".join(f"**{verdicts[name]}** {text}" for name, text in names.items() if verdicts[name])
+
+
+def evidence(verdict: Verdict) -> str:
+    """By what kind of evidence a verdict came about."""
+    return EVIDENCE.get(verdict.scale, TRAINED)
+
+
+def claim_rows(found: list[tuple[Claim, Verdict]]) -> pd.DataFrame:
+    """Claims with the paper's number, ours, the verdict, and what it stands on."""
+    return rows_frame(["claim", "verdict", "paper (place)", "ours", "scale"], [
+        [Markdown(f"[{c.statement}]({c.page}.md)"), Markdown(f"**{v.verdict}**"), f"{c.paper} ({c.place})", v.ours,
+         v.scale.replace("n = ", "n\u00a0=\u00a0")]
+        for c, v in found
+    ])  # fmt: skip
+
+
+def test_rows(found: list[tuple[Claim, Verdict]]) -> pd.DataFrame:
+    """How each verdict is reached."""
+    return rows_frame(["claim", "test, and the records it reads"], [[c.statement, c.test] for c, _ in found])
+
+
+def key_rows(found: list[tuple[Claim, Verdict]]) -> pd.DataFrame:
+    """The six claims that matter, each with its verdict, what was found, and from how many runs."""
+    lines = []
+    for beginning in KEY:
+        claim, verdict = next(pair for pair in found if pair[0].statement.startswith(beginning))
+        n = verdict.scale.partition("n = ")[2] or DASH
+        lines.append([Markdown(f"[{claim.statement}]({claim.page}.md)"), Markdown(f"**{verdict.verdict}**"), n, verdict.ours])
+    return rows_frame(["the paper's claim", "here", "n", "what was found"], lines)
+
+
+def scale_rows() -> pd.DataFrame:
+    """Six rows: the paper's experiments beside those recorded here."""
+    search, evaluation = ({s: make(kind, {"scale": s, "dataset": "cifar10", **more}) for s in ("paper", "cpu")}
+                          for kind, more in ((SearchParameters, {}), (EvaluationParameters, {"cell": "ASAP"})))  # fmt: skip
+    searches, evaluations = recorded()
+    copies = sorted({*searches["variant"], *evaluations["variant"]} - {"fashion_mnist"})
+    data = [f"CIFAR-10 ({'a JPEG copy' if '-jpeg' in copy else 'lossless'})" for copy in copies]
+    devices = sorted({*searches["processor"], *evaluations["processor"]} - {""})
+
+    def both(name: str) -> list[str]:
+        return [f"{getattr(search[s], name):,} (search), {getattr(evaluation[s], name):,} (evaluation)" for s in ("paper", "cpu")]
+
+    images = f"{search['cpu'].images // 2:,} + {search['cpu'].images // 2:,} (search), 50,000 (evaluation)"
+    return rows_frame(["", "the paper", "here"], [
+        ["cells", *both("layers")],
+        ["channels", *both("channels")],
+        ["training images", "25,000 + 25,000 (search), 50,000 (evaluation)", images],
+        ["epochs", *both("epochs")],
+        ["data", "CIFAR-10 and six further sets", ", ".join([*data, "Fashion-MNIST"])],
+        ["device", "a GTX 1080 Ti GPU", f"one CPU core ({', '.join(devices)})"],
+    ])  # fmt: skip
+
+
+def recorded() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The searches and evaluations at the cpu scale."""
+    searches, evaluations = results.searches(), results.evaluations()
+    return searches[searches["scale"] == "cpu"], evaluations[evaluations["scale"] == "cpu"]
+
+
+def paper_search() -> str:
+    """What is recorded of the search at the paper's scale, in a sentence; it counts only when it has ended."""
+    done = results.searches().query("run == @PAPER_RUN")
+    if len(done):
+        row = done.iloc[0]
+        edges = f"{row['undecided']} of {row['edges']} edges undecided"
+        return f"One search at the paper's own scale has ended after {row['epochs_run']:.0f} epochs with {edges}."
+    left = results.unfinished().query("run == @PAPER_RUN")
+    if len(left):
+        row = left.iloc[0]
+        epoch = row["epochs_run"] + 1
+        return f"One search at the paper's own scale is {escape(row['status'])}, in epoch {epoch} of 50; nothing of it is counted yet."
+    return "A search at the paper's own scale has no finished record yet."
+
+
+def design_sentence() -> str:
+    """How much of the comparison fixed before its runs is recorded."""
+    planned = Counter(p.kind for p in load("design").planned)
+    done = {"search": len(results.arm(results.searches(), "design")), "evaluation": len(results.arm(results.evaluations(), "design"))}
+    return ", ".join(f"{done[kind]} of {n} {kind}{'es' if kind == 'search' else 's'}" for kind, n in planned.items())
+
+
+def ends() -> pd.DataFrame:
+    """The searches on CIFAR-10 at the cpu scale with the `group` of the front page's figure; ASAP's by any reading of the paper."""
+    frame, _ = recorded()
+    label = frame["arm_methods"].where(frame["arm_methods"] != "", frame["arm_design"])
+    readings = (frame["arm_sensitivity"] != "") & (label == "")
+    return frame.assign(group=label.map(GROUPS).mask(readings, ASAP)).dropna(subset="group")
+
+
+def draw() -> Figure:
+    """The answer: what a method's searches hold at the end, and what is left of it after the cuts. A row a method, a mark a search."""
+    frame = ends()
+    groups = [g for g in dict.fromkeys(GROUPS.values()) if g in set(frame["group"])]
+    figure, (axes,) = palette.axes(height=0.85 + 0.75 * len(groups))
+    names = {"accuracy": "mixture, at the end of the search", "one_operation": "one operation an edge", "derived": "derived cell, 8 edges"}
+    for y, group in enumerate(groups):
+        runs, colour = frame[frame["group"] == group], palette.look({EQ13: "Magnitude, p = 1"}.get(group, group)).colour
+        cut = runs.dropna(subset="derived")
+        axes.hlines([y] * len(cut), cut["derived"], cut["accuracy"], color=colour, lw=0.6, alpha=0.5)
+        for height, marker, (name, label) in zip((-0.14, 0, 0.14), "oDs", names.items(), strict=True):
+            axes.plot(runs[name], np.full(len(runs), y + height), marker, color=colour, ms=5.5, ls="none",
+                      mfc=colour if name == "accuracy" else palette.PAPER, label=label if y == 0 else None)  # fmt: skip
+        shares = sorted(set(runs["undecided"]))
+        said = f"{shares[0] if len(shares) == 1 else f'{shares[0]} to {shares[-1]}'} of {runs['edges'].iloc[0]} edges undecided"
+        axes.text(1.0, y - 0.32, said, transform=axes.get_yaxis_transform(), ha="right", fontsize=9)
+    axes.set_yticks(range(len(groups)), [f"{g}\n(n = {(frame['group'] == g).sum()})" for g in groups])
+    axes.set_ylim(len(groups) - 0.5, -0.6)
+    axes.set_xlim(0, 85)
+    axes.set_xlabel("validation accuracy with the supernet's weights, %")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.6 / (0.85 + 0.75 * len(groups))), ncols=1)
+    return figure
+
+
+def numbers(found: list[tuple[Claim, Verdict]]) -> dict[str, Any]:
+    """What the abstract says, as the records stand. found: of `verdicts`."""
+    frame = ends()
+    asap = frame[frame["group"] == ASAP]
+    with_cut = asap.dropna(subset="one_operation")
+    searches, evaluations = recorded()
+    open_edges = sorted(asap["undecided"])
+    return {
+        "claims": len(found),
+        "counts": count(found).replace("**", ""),
+        "searches": len(searches),
+        "evaluations": len(evaluations),
+        "methods": searches["method"].nunique(),
+        "ended": int((asap["undecided"] == 0).sum()),
+        "asap": len(asap),
+        "undecided": f"{open_edges[0]} to {open_edges[-1]}" if open_edges else DASH,
+        "edges": 28,
+        "cut": spread(with_cut["accuracy"] - with_cut["one_operation"], 0),
+        "derived": spread(with_cut["accuracy"] - with_cut["derived"], 0),
+        "cut_n": len(with_cut),
+    }

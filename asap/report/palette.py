@@ -1,0 +1,88 @@
+"""The look of the book's figures: one palette for methods and one for operations, safe for colour-blind readers, and a style that
+suits a light and a dark page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from ..paper.space import ASAP_OPERATIONS
+
+#: Placeholders that `display` turns into the page's own colours of text and background.
+INK, PAPER = "#010203", "#fefdfc"
+FAINT = "#8a8a8a"
+BLUE, ORANGE, GREEN, VERMILLION, PURPLE, BROWN, PINK, GREY, YELLOW = (
+    "#0173b2", "#de8f05", "#029e73", "#d55e00", "#b35fa5", "#a87145", "#ec8fd0", "#8a8a8a", "#b8ab00",
+)  # fmt: skip
+
+#: One colour an operation, the same on every page.
+OPERATIONS = dict(zip((*ASAP_OPERATIONS, "none"), (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, BROWN, PINK, GREY), strict=True))
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn: a colour a family, dashes and a marker within it."""
+
+    colour: str
+    dashes: str = "-"
+    marker: str = "o"
+
+
+METHODS = {
+    "ASAP": Look(BLUE),
+    "ASAP, pruning at an epoch's end": Look(BLUE, ":", "P"),
+    "ASAP, Theorem 2's schedule": Look(BLUE, "--", "s"),
+    "ASAP, annealing without pruning": Look(BLUE, "-.", "^"),
+    "ASAP, pruning without annealing": Look(BLUE, ":", "v"),
+    "DARTS": Look(ORANGE),
+    "DARTS, second order": Look(ORANGE, "--", "s"),
+    "DARTS, without none": Look(ORANGE, ":", "^"),
+    "Accumulated gradient, p = 1": Look(GREEN),
+    "Accumulated gradient, p = 3": Look(GREEN, "--", "s"),
+    "Magnitude, p = 1": Look(PURPLE),
+    "Magnitude, p = 3": Look(PURPLE, "--", "s"),
+    "ENAS": Look(VERMILLION, "-", "D"),
+    "Random search": Look(GREY, "-", "X"),
+    "Random cells": Look(GREY, ":", "."),
+}
+
+
+def look(label: str) -> Look:
+    """The look of a method or arm; grey where the palette does not know it."""
+    return METHODS.get(label, METHODS.get(label.split(",")[0], Look(GREY)))
+
+
+def colour(operation: object) -> str:
+    """The colour of an operation; grey of those outside ASAP's space."""
+    return OPERATIONS.get(str(operation), GREY)
+
+
+def operations_key(operations: Iterable[object]) -> str:
+    """HTML that names the colour of each operation."""
+    named = (f'<span><i style="background:{colour(o)}"></i>{str(o).replace("_", " ")}</span>' for o in operations)
+    return f'<div class="asap-key">{"".join(named)}</div>'
+
+
+STYLE: dict[Any, Any] = {
+    "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none", "font.size": 10, "axes.titlesize": 10.5,
+    "legend.frameon": False, "legend.fontsize": 9, "lines.linewidth": 1.6, "text.color": INK, "axes.edgecolor": INK,
+    "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.facecolor": "none", "figure.facecolor": "none",
+}  # fmt: skip
+
+
+def style() -> None:
+    """Set the look of every figure drawn from now on."""
+    plt.rcParams.update(STYLE)
+
+
+def axes(rows: int = 1, height: float = 3.4, heights: list[float] | None = None) -> tuple[Figure, list[plt.Axes]]:
+    """A figure as wide as a phone can show legibly, with a column of `rows` axes of `height` inches each (or `heights`)."""
+    style()
+    each = heights or [height] * rows
+    figure, drawn = plt.subplots(len(each), 1, figsize=(5.8, sum(each)), height_ratios=each, squeeze=False, layout="constrained")
+    plt.close(figure)  # else a notebook shows it a second time
+    return figure, list(drawn[:, 0])

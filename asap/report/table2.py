@@ -1,0 +1,97 @@
+"""Table 2: the paper's errors on six further data sets, the margins of its wins, and what is recorded here. Needs no torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ..records.parameters import runs_root
+from . import tables
+from .display import DASH, rows_frame
+from .inference import rank_correlation
+from .table1 import arm_name, by_cell, error_of, errors, probability, random_error, recorded, unprinted
+
+SETS = tables.paper()["table2"]["datasets"]
+
+
+def printed_rows() -> pd.DataFrame:
+    """Table 2 as printed: test error, %."""
+    rows = [
+        [row["architecture"], *(f"{error:g}" for error in row["errors"]), f"{row['cost']:g}"] for row in tables.paper()["table2"]["rows"]
+    ]
+    best = ["known state of the art", *(f"{entry['best']:g}" for entry in SETS.values()), DASH]
+    return rows_frame(["architecture", *(entry["name"] for entry in SETS.values()), "GPU-days"], [best, *rows])
+
+
+def margin_rows() -> pd.DataFrame:
+    """ASAP against the best other cell on each data set, in standard errors of a difference of two errors on so many test images."""
+    lines = []
+    for i, entry in enumerate(SETS.values()):
+        found = {row["architecture"]: row["errors"][i] for row in tables.paper()["table2"]["rows"]}
+        asap = found.pop("ASAP")
+        best, p = min(found.values()), asap / 100
+        deviation = 100 * np.sqrt(p * (1 - p) / entry["test_images"])
+        ratio = abs(best - asap) / (np.sqrt(2) * deviation)
+        lines.append([entry["name"], f"{asap:g}", f"{best:g}", f"{best - asap:+.2f}", f"{entry['test_images']:,}", f"{deviation:.2f}",
+                      "within one" if ratio <= 1 else f"{ratio:.1f}"])  # fmt: skip
+    return rows_frame(
+        ["data set", "ASAP, %", "best other, %", "margin", "test images", "standard error", "margin in errors of a difference"], lines
+    )
+
+
+def here() -> list[tuple[str, str, pd.DataFrame]]:
+    """The data sets of the table that are recorded here, each as (its key, its name, its evaluations of one copy)."""
+    return [(name, entry["name"], frame) for name, entry in SETS.items() for frame in recorded(name).values()]
+
+
+def absent() -> list[str]:
+    """The names of the data sets without a record."""
+    recorded_sets = {name for name, _, _ in here()}
+    return [entry["name"] for name, entry in SETS.items() if name not in recorded_sets]
+
+
+def rows(dataset: str, evaluations: pd.DataFrame) -> pd.DataFrame:
+    """The paper's errors on a data set beside ours."""
+    ours, printed, i = errors(evaluations), tables.paper()["table2"]["rows"], list(SETS).index(dataset)
+    lines = [[row["architecture"], f"{row['errors'][i]:g}", error_of(ours, row["cell"])] for row in printed]
+    lines += [[arm_name(cell), DASH, error_of(ours, cell)] for cell in unprinted(ours, (row["cell"] for row in printed))]
+    return rows_frame(["cell", "paper", "ours"], [*lines, ["random cells", DASH, random_error(ours)]])
+
+
+def printed_errors(dataset: str) -> dict[str, float]:
+    """The paper's errors on a data set by cell in lower case."""
+    i = list(SETS).index(dataset)
+    return {row["cell"].lower(): row["errors"][i] for row in tables.paper()["table2"]["rows"]}
+
+
+def foretold(evaluations: pd.DataFrame, name: str) -> str:
+    """What tells a cell's error on a data set beforehand: its error on CIFAR-10, and its size. Nothing of under four cells."""
+    before = [by_cell(frame)["error"].rename("error_before") for frame in recorded().values()]
+    known = by_cell(evaluations).join(max(before, key=len), how="inner") if before else pd.DataFrame()
+    if len(known) < 4:
+        return ""
+    by_error = rank_correlation(known["error_before"], known["error"])
+    by_size = rank_correlation(known["parameters"], known["error"])
+    return (
+        f"**What tells the order of {len(known)} cells on {name}:** their errors on CIFAR-10, Spearman's ρ = {by_error[0]:.2f} "
+        f"(probability by chance {probability(by_error[1])}); their parameters, ρ = {by_size[0]:.2f} ({probability(by_size[1])})."
+    )
+
+
+def imagenet_rows() -> pd.DataFrame:
+    """The ImageNet network of 14 cells with DARTS' width and with the paper's. Raises `RecordError` where the sizes are missing."""
+    known, lines = tables.sizes(runs_root(), "imagenet"), []
+    for row in tables.paper()["table2"]["rows"]:
+        plain, paper = known[(row["cell"], 48)], known[(row["cell"], 50)]
+        numbers = [plain["parameters"], plain["multiply_adds"], paper["parameters"], paper["with_auxiliary"], paper["multiply_adds"]]
+        lines.append([row["architecture"], *(f"{n / 1e6:.{digits}f}" for n, digits in zip(numbers, (2, 0, 2, 2, 0), strict=True))])
+    return rows_frame(["cell", "C = 48: M", "M multiply-adds", "C = 50, SE: M", "with auxiliary head", "M multiply-adds"], lines)
+
+
+def imagenet_sentence() -> str:
+    """The paper's numbers on its ImageNet network beside the computed ones."""
+    asap = tables.sizes(runs_root(), "imagenet")[("ASAP", 50)]
+    return (
+        f"The paper prints 5.7 M and under 600 M multiply-adds for ASAP. The cell gives {asap['parameters'] / 1e6:.2f} M parameters, "
+        f"{asap['with_auxiliary'] / 1e6:.2f} M with the auxiliary head, and {asap['multiply_adds'] / 1e6:.0f} M multiply-adds."
+    )

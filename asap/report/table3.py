@@ -1,0 +1,54 @@
+"""Table 3: test error and parameters of the pruning methods' cells under one recipe. Needs no torch."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from . import tables
+from .display import DASH, rows_frame, spread
+from .figure6 import THEOREM, found
+from .inference import pair
+from .table1 import by_cell, paired_rows, recorded, seeds
+
+#: The study's arms behind a row of Table 3; the paper does not say which p its rows have.
+TABLE3 = {
+    "DARTS(2st)": ("DARTS, second order", "DARTS", "DARTS, without none"),
+    "Magnitude prune": ("Magnitude, p = 1", "Magnitude, p = 3"),
+    "Accum-Grad prune": ("Accumulated gradient, p = 1", "Accumulated gradient, p = 3"),
+    "ASAP-Small": ("ASAP",),
+    "": ("Random search", "Random cells", "ENAS", THEOREM, "ASAP, annealing without pruning", "ASAP, pruning without annealing"),
+}
+
+
+def arms() -> dict[str, pd.DataFrame]:
+    """The evaluations of each arm; of random cells every one that the recipe trained on the same copy of the images."""
+    evaluations = found("evaluation")
+    copies = {frame["copy"].iloc[0] for label, frame in evaluations.items() if label != "Random cells"}
+    for copy, frame in recorded().items():
+        if copy in copies or not copies:
+            evaluations["Random cells"] = frame[frame["kind"] == "random"]
+    return {label: frame for label, frame in evaluations.items() if len(frame)}
+
+
+def rows() -> pd.DataFrame:
+    """Table 3 with the arms that it lacks. M: of the network trained, and of the paper's of 20 cells and 36 channels."""
+    evaluations, lines = arms(), []
+    printed = {row["architecture"]: row for row in tables.paper()["table3"]["rows"]}
+    for name, labels in TABLE3.items():
+        for i, label in enumerate(labels):
+            paper, runs = printed.get(name) if i == 0 else None, evaluations.get(label)
+            shown = [f"{paper['error']:.2f}", f"{paper['parameters']:.1f}"] if paper else [DASH, DASH]
+            ours = [DASH, "0", DASH, DASH]
+            if runs is not None:
+                errors = by_cell(runs)["error"] if label == "Random cells" else runs["error"]
+                ours = [spread(errors), str(len(errors)), spread(runs["parameters"] / 1e6, 3), spread(runs["parameters_36"])]
+            lines.append([name if i == 0 else "", *shown, label, *ours])
+    return rows_frame(["paper's row", "error, %", "M", "ours", "error, %", "n", "M, at its scale", "M, at 36 channels"], lines)
+
+
+def against_asap() -> pd.DataFrame:
+    """The errors of each other arm minus those of ASAP's cells, paired by seed."""
+    evaluations = arms()
+    errors = {label: seeds(runs.groupby("seed")["error"].mean()) for label, runs in evaluations.items()}
+    images = int(next(iter(evaluations.values()))["test_images"].iloc[0]) if evaluations else 0
+    return paired_rows({label: pair(e, errors.get("ASAP", {}), images) for label, e in errors.items() if label != "ASAP"}, "method")

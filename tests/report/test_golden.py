@@ -1,0 +1,130 @@
+"""Every verdict, and every table of the book, as computed from the committed records: they change only together with records,
+or with a stated change of a test. `ASAP_GOLDEN=write python -m pytest tests/report/test_golden.py` writes them anew.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from asap.report import (
+    audit,
+    claims,
+    costs,
+    figure1,
+    figure3,
+    figure4,
+    figure6,
+    figure7,
+    front,
+    justified,
+    method,
+    table1,
+    table2,
+    table3,
+    tables,
+    theory,
+    theory_proofs,
+)
+from asap.report.figure2 import the_search
+
+ROOT = Path(__file__).parent.parent.parent
+GOLDEN = ROOT / "tests" / "golden"
+
+
+def cifar10():
+    (evaluations,) = table1.recorded().values()
+    return evaluations
+
+
+def front_page():
+    found = front.verdicts()
+    kinds = (front.TRAINED, *dict.fromkeys(front.EVIDENCE.values()))
+    return [*(front.claim_rows([pair for pair in found if front.evidence(pair[1]) == kind]) for kind in kinds), front.test_rows(found)]
+
+
+def second_table():
+    ((_, _, evaluations),) = table2.here()
+    against = table1.against_asap(evaluations)
+    return [table2.printed_rows(), table2.margin_rows(), table2.rows("fashion_mnist", evaluations), against, table2.imagenet_rows()]
+
+
+def cost_tables():
+    cpu = costs.cpu()
+    gpus = [table for gpu in costs.gpus() for table in (costs.gradient_rows(gpu), costs.variant_rows(gpu))]
+    return [costs.ratio_rows(cpu), costs.bound_rows(cpu), costs.method_rows(), costs.precision()[0], costs.hour_rows(), *gpus]
+
+
+def first_table():
+    return [table1.rows(cifar10()), table1.against_asap(cifar10()), table1.own_rows(cifar10())]
+
+
+PAGES = {
+    "front": front_page,
+    "figure1": lambda: [figure1.rows(cifar10())],
+    "figure1-size": lambda: [figure1.size_rows(figure1.cells(cifar10()))],
+    "figure3": lambda: [figure3.rows(the_search(timed=True))],
+    "figure4": lambda: [figure4.rows("normal")],
+    "figure5": lambda: [figure4.rows("reduce")],
+    "figure6": lambda: [figure6.rows(figure6.found("search"))],
+    "figure7": lambda: [figure7.rows()],
+    "table1": first_table,
+    "table2": second_table,
+    "table3": lambda: [table3.rows(), table3.against_asap()],
+    "theory-schedule": lambda: [figure7.schedule_rows()],
+    "costs": cost_tables,
+    "audit": lambda: [audit.rows(), audit.against_decided()],
+    "method": lambda: [method.scale_rows(kind) for kind in method.KINDS],
+}
+#: The theory chapter's pages draw Markdown.
+THEORY = {
+    "theory": theory.verdict_table,
+    "theory-reference": theory.reference_table,
+    "theory-breaks": theory.breaks,
+    "theory-rules": theory.rules,
+    "theory-tighter": theory_proofs.tighter,
+    "theory-validity": theory_proofs.validity,
+    "theory-search": justified.real_search,
+    "theory-justified": justified.estimates,
+}
+
+
+@pytest.fixture(autouse=True)
+def committed(monkeypatch):
+    monkeypatch.setenv("ASAP_RUNS", str(ROOT / "runs"))
+
+
+def compare(name, found):
+    """Against tests/golden/NAME.json, with a line a row."""
+    path = GOLDEN / f"{name}.json"
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in found)
+    text = f"[\n{lines}\n]\n"
+    if os.environ.get("ASAP_GOLDEN") == "write":
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def test_the_verdicts_are_the_recorded_ones():
+    rows = [
+        [theme, claim.statement, verdict.ours, verdict.scale, verdict.verdict]
+        for theme, pairs in claims.judged(ROOT / "runs").items()
+        for claim, verdict in pairs
+    ]
+    compare("verdicts", rows)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_tables_are_the_recorded_ones(page):
+    frames = PAGES[page]()
+    compare(f"table-{page}", [line for frame in frames for line in ([str(c) for c in frame.columns], *frame.to_numpy().tolist())])
+
+
+@pytest.mark.parametrize("page", THEORY)
+def test_the_theory_s_tables_are_the_recorded_ones(page, monkeypatch):
+    found = []
+    markdown = tables.markdown
+    monkeypatch.setattr("asap.report.display.display", lambda thing: None)
+    monkeypatch.setattr(tables, "markdown", lambda headers, rows: found.extend([headers, *rows]) or markdown(headers, rows))
+    THEORY[page]()
+    compare(f"table-{page}", found)
