@@ -1,12 +1,20 @@
 """A reproduction of "ASAP: Architecture Search, Anneal and Prune" (Noy et al., 2019).
 
-    from asap import SearchParameters, make
-    from asap.search.loop import search
-    folder = search(make(SearchParameters, {"dataset": "cifar10", "scale": "cpu", "seed": 0}))
+    import asap
+    run = asap.search(dataset="cifar10", scale="cpu", seed=0)        # a folder; the same line goes on with it, or leaves it
+    print(asap.Run.open(run).genotype())
+    test = asap.evaluate(run=run, dataset="cifar10", scale="cpu")    # its cell, trained from scratch
+    print(asap.Run.open(test).test()["test_error"])
 
-`asap.search` and `asap.train` need torch; what is named here, and all that the book is built with, does not.
+Parameters, records and messages are those of the command line. Importing this needs no torch; a search and an evaluation do.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from . import search
 from .errors import UserError
 from .paper.space import Genotype, published_cell, published_cells
 from .records.parameters import EvaluationParameters, SearchParameters, make
@@ -15,11 +23,38 @@ from .records.run import Run, find_runs
 __all__ = [
     "EvaluationParameters",
     "Genotype",
+    "OutOfTime",
     "Run",
+    "RunFailed",
     "SearchParameters",
     "UserError",
+    "evaluate",
     "find_runs",
     "make",
     "published_cell",
     "published_cells",
+    "search",
 ]
+
+
+def evaluate(*, progress: bool = True, **parameters: Any) -> Path:
+    """Train and test a cell, or go on with an unfinished evaluation, and return its folder under runs/.
+
+    parameters: by name and as in `EvaluationParameters`, which the command line takes too: either `run`, the folder that
+    `asap.search` gave, or `cell`, a published cell's name or random-SEED; dataset, scale, seed, study, epochs, …; what is not
+    given comes from the scale. progress: whether to show a bar. A finished evaluation is left as it is.
+
+    Raises `UserError`, one line and before any work, where the input is bad; `RunFailed` where the loss stopped being finite,
+    or memory or disk ran out; `OutOfTime` where `minutes` were given and are over.
+    """
+    from .train.evaluate import evaluate as run
+
+    return run(make(EvaluationParameters, parameters), progress)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("OutOfTime", "RunFailed"):  # beside what needs torch
+        from .train import ends
+
+        return getattr(ends, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """The command line: `asap search|evaluate|theory|cells|plot|runs|study`, with the parameters of records/parameters.py by name.
 
 Progress goes to standard error; the last line on standard output is the run's folder. Exit status: 2 and one line on
-standard error for bad input, 1 for a run that failed, 130 when interrupted.
+standard error for bad input, 1 for a run that failed, 130, 143 or 129 where Ctrl-C, SIGTERM or SIGHUP ended it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"asap: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("asap: interrupted; the same command goes on from the last whole checkpoint, if there is one", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        print(f"asap: {str(stop) or 'interrupted'}", file=sys.stderr)
+        return getattr(stop, "status", 130)
     except BrokenPipeError:
         sys.stderr.close()
         return 0
@@ -122,7 +122,7 @@ def _evaluate(given: dict[str, Any]) -> int:
 
 def _run(call: Any, parameters: Any) -> int:
     from .train.distributed import rank
-    from .train.session import OutOfTime, RunFailed
+    from .train.ends import OutOfTime, RunFailed
 
     try:
         folder = call(parameters)

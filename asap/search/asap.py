@@ -67,7 +67,15 @@ class Anneal(Differentiable):
         return {kind: mask.cpu().numpy() for kind, mask in below.items()}
 
     def status(self) -> dict[str, float]:
-        now = math.exp(-self.steps) / len(self.operations) if self.by_step else threshold(self.parameters.threshold, len(self.operations))
+        """threshold: θ; where it differs from edge to edge, the mean of 0.4 over the operations that an edge has left."""
+        p, count = self.parameters, len(self.operations)
+        if self.by_step:
+            now = math.exp(-self.steps) / count
+        elif p.threshold_operations == "left":
+            left = torch.cat([alive.sum(1) for alive in self.alive.values()]).double()
+            now = float((p.threshold / left).mean())
+        else:
+            now = threshold(p.threshold, count)
         return super().status() | {"threshold": now}
 
     def tensors(self) -> dict[str, Tensor]:

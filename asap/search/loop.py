@@ -272,7 +272,7 @@ class _Search(Session):
         last = self.rows[-1]
         genotype = self.method.genotype(self.p.edge_rule)
         undecided = {kind: int((mask.sum(1) > 1).sum()) for kind, mask in self.network.alive.items()}
-        outcome = {
+        outcome: dict[str, Any] = {
             "decided": self.decided(),
             "undecided_edges": undecided,
             "operations_left": {kind: last[f"operations_{kind}"] for kind in CELL_KINDS},
@@ -281,6 +281,11 @@ class _Search(Session):
             "cut_images": "augmented",  # that BatchNorm was averaged over; without this key, as they are
             "parameters_left": sum(parameter.numel() for parameter in self.network.parameters()),
         }
+        steps, edges_left = sum(row["alpha_steps"] for row in self.rows), sum(undecided.values())
+        if steps == 0:
+            outcome["warning"] = "nothing was learnt from the validation half: the cell is that of the first weights"
+        elif self.method.prunes and edges_left:
+            outcome["warning"] = f"{edges_left} of {2 * len(edges(self.p.nodes))} edges were still undecided when the epochs ended"
         self.recorder.architecture(self.frame())
         self.recorder.genotype(genotype)
-        self.close(outcome)
+        self.close(outcome | {"alpha_steps": steps})

@@ -26,7 +26,7 @@ from .imagenet import FolderData
 from .measure import measure
 from .rates import cosine, one_cycle, power_cosine
 from .recording import prepare, recording
-from .session import GLOBAL, INIT, SPLIT, TRAIN_ORDER, Session, check_finite
+from .session import GLOBAL, INIT, SPLIT, TRAIN_ORDER, Session, check_finite, warn
 
 
 def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
@@ -41,6 +41,7 @@ def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
         searched = Run.open(Path(p.run) if (Path(p.run) / "run.json").is_file() else runs_root(p.runs_root) / p.run)
         if searched.info["kind"] != "search":
             raise ParameterError(f"{p.run} is no search, but a run of kind {searched.info['kind']}")
+        warn(p.run, searched.outcome)
         genotype, p = searched.genotype(p.edge_rule), dataclasses.replace(p, run=searched.name)
     else:
         genotype = cell_by_name(p.cell)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import torch
@@ -153,6 +154,7 @@ class Session(ABC):
         self.recorder.epochs(self.rows)
         seconds = round(sum(row["seconds"] for row in self.rows), 1)
         self.recorder.finish({**outcome, "epochs": self.epoch, "seconds": seconds})
+        warn(self.title, outcome)
 
     def out_of_time(self) -> NoReturn:
         raise OutOfTime("the minutes given are over; the same command goes on from the checkpoint")
@@ -213,6 +215,12 @@ class Session(ABC):
                     torch.cuda.set_rng_state(within["random_cuda"].cpu(), self.device)
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise CheckpointError(f"{path} does not fit this run: {' '.join(str(error).split())[:160]}") from None
+
+
+def warn(name: str, outcome: Mapping[str, Any]) -> None:
+    """Say on standard error what a run's outcome warns of: that it does not mean what a result should."""
+    if "warning" in outcome and distributed.rank() == 0:
+        print(f"asap: warning: {name}: {outcome['warning']}", file=sys.stderr)
 
 
 def check_finite(row: dict[str, Any]) -> None:

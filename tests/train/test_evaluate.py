@@ -2,6 +2,7 @@ import json
 
 import pandas as pd
 import pytest
+from same import interrupted
 
 from asap.networks.derived import Size
 from asap.paper.space import published_cell
@@ -48,20 +49,16 @@ def test_either_a_run_or_a_cell(given):
 PAPER_LIKE = {"rate_schedule": "power_cosine", "cycles": 2, "drop_path": 0.3, "cutout": 4, "label_smoothing": 0.1, "epochs": 3}
 
 
+def test_a_batch_of_one_is_refused_where_it_cannot_be_trained(quick_evaluation):
+    with pytest.raises(ParameterError, match="a batch of at least 2 images"):
+        quick_evaluation(batch=1)
+    quick_evaluation(batch=1, auxiliary_weight=0, images=2, epochs=1)
+
+
 @pytest.mark.parametrize("given", [{}, {**PAPER_LIKE, "autoaugment": True}])
 def test_an_interrupted_evaluation_goes_on_bit_for_bit(monkeypatch, quick_evaluation, given):
     whole = Run.open(quick_evaluation(root="whole", **given))
-    original = _Evaluation.run_epoch
-
-    def run_epoch(self):
-        if self.epoch >= 1:
-            raise KeyboardInterrupt
-        return original(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(_Evaluation, "run_epoch", run_epoch)
-        with pytest.raises(KeyboardInterrupt):
-            quick_evaluation(root="cut", **given)
+    interrupted(monkeypatch, quick_evaluation, steps=6, root="cut", **given)  # within the second epoch, whose drop-path is drawn
     resumed = Run.open(quick_evaluation(root="cut", **given))
     times = [c for c in TIME_COLUMNS if c in whole.epochs()]
     pd.testing.assert_frame_equal(whole.epochs().drop(columns=times), resumed.epochs().drop(columns=times), check_exact=True)
