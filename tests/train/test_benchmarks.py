@@ -32,16 +32,47 @@ def test_left_on_each_edge():
     assert all(len(edge) == 3 for kind in bench.left_on_each_edge(3).values() for edge in kind)
 
 
-def test_the_gpu_study_runs_on_a_cpu_in_small(tmp_path, capsys):
-    """Its checks hold, and its record has what the page shows; without a GPU the study itself refuses in one line."""
+def test_the_steps_of_the_gpu_study_run_on_a_cpu_in_small(tmp_path, monkeypatch):
+    """Its checks hold, and its record has what the page shows."""
+    import gpu_steps
     import gpu_study
 
-    assert gpu_study.main(["--quick", "--device", "cpu", "--runs-root", str(tmp_path)]) == 0
-    record = json.loads((tmp_path / "benchmarks" / "cpu-quick.json").read_text())
-    apart = record["correctness"]
-    assert apart["device / again"]["loss"] == 0 and apart["cpu / device"]["alpha"] == 0 and apart["same_operations_left"]
-    assert set(record["search"]["variants"]) == {"float32", "bf16", "plain DARTS modules"}
-    assert set(record["operations_left"]) == {"7", "5", "3", "1"} and record["evaluation"]["float32"]["seconds"] > 0
+    monkeypatch.setattr(gpu_steps, "VARIANTS", {name: gpu_steps.VARIANTS[name] for name in ("float32, graphs", "float32")})
+    monkeypatch.setattr(gpu_steps, "EVALUATIONS", {"float32": {}})
+    monkeypatch.setattr(gpu_steps, "ITERATIONS", 2)
+    record = gpu_study.Record(tmp_path / "cpu.json")
+    for step, _ in gpu_steps.STEPS.values():
+        step(record, torch.device("cpu"), True)
+    found = json.loads((tmp_path / "cpu.json").read_text())
+    assert "failed" not in found and set(found["search"]["variants"]) == set(gpu_steps.VARIANTS)
+    assert max(error for row in found["gradients"].values() for error in row.values()) < 1e-4
+    pairs = found["correctness"]
+    assert pairs["device / again"]["loss"] == 0 and pairs["cpu / device"]["first_loss"] < 1e-5
+    assert all(pair["same_operations_left"] for pair in pairs.values())
+    assert set(found["operations_left"]) == {"7", "5", "4", "3", "2", "1"} and found["evaluation"]["float32"]["seconds"] > 0
+
+
+def test_a_variant_that_fails_leaves_a_line_and_is_not_tried_again(tmp_path):
+    import gpu_study
+
+    record = gpu_study.Record(tmp_path / "cpu.json")
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stop:
+            record.attempt(lambda: 1 / 0, "search", "variants", "bad")
+            sys.exit(0)
+        record = gpu_study.Record(tmp_path / "cpu.json")
+        assert record.get("failed") == {"search, variants, bad": "ZeroDivisionError: division by zero"}
+    assert stop.value.code == 0
+    record.attempt(lambda: 1, "search", "good")
+    record.attempt(lambda: 2, "search", "good")
+    assert gpu_study.Record(tmp_path / "cpu.json").get("search", "good") == 1
+
+
+def test_the_gpu_study_stops_a_step_that_takes_too_long_and_refuses_a_cpu(capsys):
+    import gpu_study
+
+    assert gpu_study.limited([sys.executable, "-c", "import time; time.sleep(60)"], 1) is None
+    assert gpu_study.limited([sys.executable, "-c", "raise SystemExit(3)"], 30) == gpu_study.FAILED
     if not torch.cuda.is_available():
         assert gpu_study.main([]) == 2 and "no CUDA device" in capsys.readouterr().err
 
@@ -53,9 +84,9 @@ import sys
 for name in ("scipy", "sklearn", "matplotlib", "seaborn", "yaml", "tqdm", "IPython", "safetensors"):
     sys.modules[name] = None
 sys.path.insert(0, "tests/benchmarks")
-import gpu_study, asap.cli, asap.train.evaluate
-from asap.records.parameters import SearchParameters, make
-gpu_study.steps(gpu_study.running_search(__import__("torch").device("cpu"), 64, channels=2, layers=3, batch=8), 2)
+import gpu_study, gpu_steps, asap.cli, asap.train.evaluate
+run = gpu_steps.running_search(__import__("torch").device("cpu"), 64, **{**gpu_steps.SMALL, "batch": 8})
+gpu_steps.iteration(run, gpu_steps.batches_of(run, 1)[0])
 """
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True, capture_output=True, text=True)
 
