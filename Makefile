@@ -33,14 +33,13 @@ live: .venv/installed
 test: .venv/installed lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 	ASAP_RUNS=$$(mktemp -d) $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=900 book/experiments
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 book/results
 
 # the built book in headless Chromium (Debian: apt-get install chromium); after `make book`
 browser: .venv/installed
 	@test -f _build/html/index.html || { echo "make book first"; exit 1; }
 	@command -v chromium chromium-browser google-chrome || { echo "a Chromium is needed"; exit 1; }
 	$(BIN)/pip install --quiet --disable-pip-version-check playwright==1.65.2
-	$(BIN)/python -m pytest tests/test_browser.py
+	$(BIN)/python -m pytest tests/report/test_browser.py
 
 # the steps' speed side by side with plain ones, recorded under runs/benchmarks/; wants an idle machine, takes minutes
 bench: .venv/installed

@@ -75,7 +75,7 @@ def svg(arcs: Sequence[Arc], title: str, concat: Iterable[int], labels: bool = T
     """The SVG of a cell. concat: the nodes that its output concatenates, with a bold border. labels: name each arc's operation."""
     last = max(arc.target for arc in arcs)
     tops = [apex(arc)[1] for arc in arcs]
-    top, bottom = min(-RADIUS, *tops) - 12, max(RADIUS, *tops) + 12
+    top, bottom = min(-RADIUS, *tops) - 20, max(RADIUS, *tops) + 20
     width = 2 * MARGIN + STEP * last
     parts = [
         f'<svg viewBox="0 {top - 18:.0f} {width:.0f} {bottom - top + 18:.0f}" class="asap-cell" role="img" aria-label="{escape(title)}">',
@@ -88,7 +88,9 @@ def svg(arcs: Sequence[Arc], title: str, concat: Iterable[int], labels: bool = T
         parts.append(f"<path {drawn}><title>{escape(tip)}</title></path>")
     for arc in arcs if labels else ():
         x, y = apex(arc)
-        parts.append(f'<text x="{x:.1f}" y="{y + 4:.1f}" class="label">{escape(arc.operation.replace("_", " "))}</text>')
+        parts.append(
+            f'<text x="{x:.1f}" y="{y + (13 if y > 0 else -5):.1f}" class="label">{escape(arc.operation.replace("_", " "))}</text>'
+        )
     for node in range(last + 1):
         kind = "input" if node < 2 else "node concat" if node in set(concat) else "node"
         x = MARGIN + STEP * node

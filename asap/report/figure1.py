@@ -76,7 +76,8 @@ def _scatter(axes: Axes, found: list[dict[str, Any]], labelled: tuple[str, ...],
         axes.scatter(p["cost"], p["error"], s=220 * p["parameters"] / largest, c=[p["parameters"]], cmap="viridis", edgecolor=palette.INK,
                      vmin=min(q["parameters"] for q in found), vmax=largest, lw=1.6 if mine else 0.5, gid=f"{gid}{i}")  # fmt: skip
         if p["name"] in labelled:
-            axes.annotate(p["name"], (p["cost"], p["error"]), xytext=(8, 6), textcoords="offset points", fontsize=9,
+            place = (8, -13) if labelled.index(p["name"]) % 2 else (8, 7)  # alternate, so that neighbours' labels lie apart
+            axes.annotate(p["name"], (p["cost"], p["error"]), xytext=place, textcoords="offset points", fontsize=9,
                           fontweight="bold" if mine else "normal")  # fmt: skip
     axes.set_xscale("log")
     axes.margins(x=0.2, y=0.15)

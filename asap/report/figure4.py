@@ -18,7 +18,7 @@ def draw(kind: str, most: int = 2) -> str:
     for row in each(searches().head(most)):
         run = results.record(row.run)
         drawn.append(cells.derived(run.genotype(), kind, f"Ours, seed {row.seed}", cells.undecided(run)[kind]))
-    return f'<div class="asap-cells">{"".join(drawn)}</div>'
+    return f'<div class="asap-cells labelled">{"".join(drawn)}</div>'
 
 
 def undecided(most: int = 2) -> str:

@@ -93,7 +93,7 @@ def prune(alpha: np.ndarray, initial: float, decay: float, share: float, left: b
         temperature = initial * decay**epoch
         for edge in range(len(alive)) if temperature < 1 else ():
             while True:
-                powers = np.where(alive[edge], np.exp((now[edge] - now[edge][alive[edge]].max()) / temperature), 0.0)
+                powers = np.exp(np.where(alive[edge], (now[edge] - now[edge][alive[edge]].max()) / temperature, -np.inf))
                 phi = powers / powers.sum()
                 gone = alive[edge] & (phi < share / (alive[edge].sum() if left else alpha.shape[2]))
                 gone[phi.argmax()] = False

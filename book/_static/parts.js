@@ -116,7 +116,7 @@
       return { operation, s, t, x: MARGIN + (STEP * (s + t)) / 2, y: s % 2 ? height : -height };
     });
     const last = Math.max(...arcs.map((a) => a.t));
-    const top = Math.min(-RADIUS, ...arcs.map((a) => a.y)) - 12, bottom = Math.max(RADIUS, ...arcs.map((a) => a.y)) + 12;
+    const top = Math.min(-RADIUS, ...arcs.map((a) => a.y)) - 20, bottom = Math.max(RADIUS, ...arcs.map((a) => a.y)) + 20;
     const svg = document.createElementNS(SVG, "svg");
     svg.setAttribute("viewBox", `0 ${top - 18} ${2 * MARGIN + STEP * last} ${bottom - top + 18}`);
     svg.setAttribute("class", "asap-cell");
@@ -131,7 +131,7 @@
       const d = `M${point(share)}Q${x} ${y * (2 - 4 * share * (1 - share))} ${point(1 - share)}`;
       add("path", { d, fill: "none", stroke: colours[operation] ?? "#8a8a8a", "stroke-width": 2.6 });
     }
-    for (const { operation, x, y } of arcs) add("text", { x, y: y + 4, class: "label" }, operation.replaceAll("_", " "));
+    for (const { operation, x, y } of arcs) add("text", { x, y: y + (y > 0 ? 13 : -5), class: "label" }, operation.replaceAll("_", " "));
     for (let node = 0; node <= last; node++) {
       const x = MARGIN + STEP * node;
       add("circle", { cx: x, cy: 0, r: RADIUS, class: node < 2 ? "input" : "node" });

@@ -139,6 +139,7 @@ def test_what_other_constants_would_have_pruned_follows_the_sliders(visit, monke
         ) - 1
     said = answer.text_content()
     slider = element.locator("[name=initial]")
+    slider.scroll_into_view_if_needed()
     box = slider.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 8, box["y"] + box["height"] / 2)
     page.mouse.down()
@@ -171,7 +172,8 @@ def test_figures_are_legible_in_the_dark(visit, name):
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     colours = page.evaluate(
         "(() => { const look = (where) => getComputedStyle(document.querySelector(where));"
-        "return [look('.asap-figure svg text:not(.name)').fill, look('.bd-article p').color, look('.asap-figure').backgroundColor]; })()"
+        "return [look('.asap-figure svg text:not(.name)').fill, look('.bd-article p').color,"
+        "look('.text_html:has(.asap-figure)').backgroundColor]; })()"
     )
     assert colours[0] == colours[1] and colours[2] == "rgba(0, 0, 0, 0)"
     assert page.evaluate("[...document.querySelectorAll('.asap-figure')].every(f => f.getAttribute('aria-label').length > 30)")
