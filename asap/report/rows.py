@@ -7,12 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from ..paper.space import published_cells
 from ..records.parameters import Common, EvaluationParameters, SearchParameters, make
 from ..records.run import Run
 
 KINDS: dict[str, type[Common]] = {"search": SearchParameters, "evaluation": EvaluationParameters}
-#: What names a run, and `graphs`, which replays the same steps. All other parameters come from its scale, unless they were changed.
-NAMING = ("method", "run", "cell", "dataset", "scale", "seed", "study", "graphs")
+#: What names a run. All other parameters come from its scale, unless they were changed.
+NAMING = ("method", "run", "cell", "dataset", "scale", "seed", "study")
 CUTS = {"one_operation": "operations", "derived": "genotype"}
 #: What is derived of an epoch.
 COURSE = ("left", "density", "fall", "pruned", "steps_seconds", "time", "entropy")
@@ -62,7 +63,7 @@ def _defaults(kind: str) -> dict[str, Any]:
 def described(run: Run) -> dict[str, Any]:
     """The columns that a search and an evaluation share."""
     kind, info, machine, data = run.info["kind"], run.info, run.info["machine"], run.info["data"]
-    recorded = {**_defaults(kind), **run.parameters}
+    recorded = {**_defaults(kind), **{name: value for name, value in run.parameters.items() if name not in KINDS[kind].former}}
     plain = make(KINDS[kind], {name: recorded[name] for name in NAMING if name in recorded}).identity()
     changed = sorted(name for name, value in recorded.items() if plain.get(name) != value)
     clock = machine.get("clock", "wall")
@@ -131,8 +132,10 @@ def search(run: Run, course: pd.DataFrame) -> dict[str, Any]:
 
 
 def cell_kind(cell: str) -> str:
-    """published, random or searched, by a cell's name."""
-    return "random" if cell.startswith("random-") else "searched" if "/" in cell else "published"
+    """random, searched, published, or own (of a file or a text), by a cell's name."""
+    if cell.startswith("random-"):
+        return "random"
+    return "searched" if "/" in cell else "published" if cell.lower() in map(str.lower, published_cells()) else "own"
 
 
 def evaluation(run: Run) -> dict[str, Any]:
