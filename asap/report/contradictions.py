@@ -123,7 +123,7 @@ CONTRADICTIONS = (
         "Edges undecided at epoch 50",
         (("4.1", "until each mixed operation is fully pruned, or until we reach 50 epochs"),),
         "the operation of the largest Φ is taken, and their number reported ({doc}`/book/results/figure2`)",
-        effect="every figure and table of a search says how many",
+        effect="{doc}`/book/results/figure4` and {doc}`/book/results/figure7` say how many",
     ),
     Contradiction(
         "Widths and sizes", (("4.2", "36, 44 and 50 initial network channels"), ("Table 1", "2.5 … 3.7 … 6.0")),
