@@ -111,13 +111,16 @@ def _tip(p: dict[str, Any]) -> str:
 
 def cells(evaluations: pd.DataFrame) -> pd.DataFrame:
     """`table1.by_cell` with the cell's name and its kind among `KINDS` as columns, ordered by them."""
-    asap = set(evaluations.loc[evaluations["arm_methods"] == "ASAP", "cell"])
-    frame = by_cell(evaluations).reset_index()
-    searched = frame["kind"] == "searched"
-    kind = frame["kind"].map({"random": "random", "published": "other published"})
-    kind[searched] = np.where(frame.loc[searched, "cell"].isin(asap), "ASAP, searched here", "other searches here")
-    frame["kind"] = pd.Categorical(kind.mask(frame["cell"] == "asap", "ASAP, published"), list(KINDS))
-    return frame.sort_values(["kind", "cell"], ignore_index=True)
+    return with_kinds(by_cell(evaluations).reset_index())
+
+
+def with_kinds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Cells with their kinds (random, published, searched) told apart as `KINDS`, ordered by kind and name."""
+    searches = results.searches()
+    asap = set(searches.loc[(searches["arm_methods"] == "ASAP") | (searches["arm_design"] == "ASAP"), "run"])
+    kind = frame["kind"].map({"random": "random", "published": "other published"}).fillna("other searches here")
+    kind = kind.mask(frame["cell"].isin(asap), "ASAP, searched here").mask(frame["cell"] == "asap", "ASAP, published")
+    return frame.assign(kind=pd.Categorical(kind, list(KINDS))).sort_values(["kind", "cell"], ignore_index=True)
 
 
 def fit(frame: pd.DataFrame) -> tuple[float, float]:

@@ -5,7 +5,6 @@ pruned, and the cells behind the points. Drawn by book/_static/parts.js without 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..paper.space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, cell_by_name
+from ..records.parameters import runs_root
 from ..records.run import Run
 from . import cells, figure1, palette, results
 from .display import each
@@ -150,32 +150,57 @@ def whatif() -> str:
     )
 
 
-def explorer(evaluations: pd.DataFrame) -> str:
-    """HTML: error against size, a point a cell; the one that is pointed at, chosen by a key or touched shows its cell and its record."""
-    frame = figure1.cells(evaluations).sort_values("parameters", ignore_index=True)
-    if not len(frame):
-        return ""
-    runs = evaluations.groupby("cell")["run"].first()
-    low, high = math.log(frame["parameters"].min()), math.log(frame["parameters"].max())
-    bottom, top = frame["error"].min(), frame["error"].max()
-    data, points = [], []
-    for row in each(frame):
-        genotype = results.record(row.cell).genotype() if "/" in row.cell else cell_by_name(row.cell)
-        x = 50 + 410 * (math.log(row.parameters) - low) / ((high - low) or 1)
-        y = 210 - 190 * (row.error - bottom) / ((top - bottom) or 1)
-        look = figure1.KINDS[row.kind]
+def view(title: str, frame: pd.DataFrame, unit: str, records: Mapping[str, str]) -> dict[str, Any]:
+    """A chart of the explorer: what it is called, what its axes say, and its points by size. frame: cell, kind, parameters (M), value."""
+    frame = frame.sort_values("parameters", ignore_index=True)
+    size, value = np.log(frame["parameters"]), frame["value"]
+    x = 50 + 410 * (size - size.min()) / ((size.max() - size.min()) or 1)
+    y = 210 - 190 * (value - value.min()) / ((value.max() - value.min()) or 1)
+    points = []
+    for row, across, up in zip(each(frame), x, y, strict=True):
+        record = f", record {records[row.cell]}" if row.cell in records else ""
+        said = f"{row.cell} ({row.kind}): {row.value:.2f} {unit}, {row.parameters:.3f} M parameters{record}"
         border = "published" if "published" in row.kind else "own"
-        points.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{look.colour}" class="{border}"/>')
-        said = f"{row.error:.2f} % error, {row.parameters:.3f} M parameters, record {runs[row.cell]}"
-        data.append({"name": f"{row.cell} ({row.kind})", "said": said,
-                     **{kind: [[e.operation, e.source, e.target] for e in genotype.cell(kind)] for kind in CELL_KINDS}})  # fmt: skip
-    sizes = f"{frame['parameters'].min():.2f} to {frame['parameters'].max():.2f}"
+        points.append([row.cell, round(across, 1), round(up, 1), figure1.KINDS[row.kind].colour, border, said])
+    texts = [f"{frame['parameters'].min():.2f} to {frame['parameters'].max():.2f}", f"{value.max():.1f}", f"{value.min():.1f}"]
+    return {"title": title, "texts": texts, "points": points}
+
+
+def scored() -> pd.DataFrame:
+    """The cells that runs/scores/scores.csv scores, as a view takes them; no rows where it is missing or damaged."""
+    try:
+        frame = pd.read_csv(runs_root() / "scores" / "scores.csv").dropna(subset="score")
+        frame = frame.assign(cell=frame["cell"].where(frame["kind"] != "published", frame["cell"].str.lower()))
+        frame = frame[~frame["cell"].str.contains("/") | frame["cell"].isin(results.searches()["run"])]
+        return figure1.with_kinds(frame.assign(parameters=frame["parameters"] / 1e6, value=frame["score"]))
+    except (OSError, ValueError, KeyError):
+        return pd.DataFrame()
+
+
+def explorer(evaluations: pd.DataFrame) -> str:
+    """HTML: error, or score, against size, a point a cell; the one that is pointed at, chosen by a key or touched shows its cell."""
+    if not len(evaluations):
+        return ""
+    runs = dict(evaluations.groupby("cell")["run"].first())
+    trained = figure1.cells(evaluations).assign(value=lambda frame: frame["error"])
+    views = [view("error of the cell trained here, %", trained, "% error", runs)]
+    if len(scores := scored()):
+        views.append(view("score: a surrogate trained on NAS-Bench-301's labels", scores, "score (surrogate)", {}))
+    drawn = {}
+    for name in {point[0] for shown in views for point in shown["points"]}:
+        genotype = results.record(name).genotype() if "/" in name else cell_by_name(name)
+        drawn[name] = [[[e.operation, e.source, e.target] for e in genotype.cell(kind)] for kind in CELL_KINDS]
+    first = views[0]
+    marks = (f'<circle cx="{x}" cy="{y}" r="6" fill="{colour}" class="{border}"/>' for _, x, y, colour, border, _ in first["points"])
+    options = "".join(f'<option value="{i}">{escape(shown["title"])}</option>' for i, shown in enumerate(views))
     key = "".join(f'<span><i style="background:{look.colour}"></i>{kind}</span>' for kind, look in figure1.KINDS.items())
     return (
-        '<div class="asap-part asap-explorer"><svg class="points" viewBox="0 0 480 250" tabindex="0" role="img" '
-        'aria-label="error against parameters; the arrow keys go from cell to cell">'
-        f'{"".join(points)}<text x="255" y="246" text-anchor="middle">parameters, M (logarithmic): {sizes}</text>'
-        f'<text x="2" y="24">{top:.1f} %</text><text x="2" y="214">{bottom:.1f} %</text></svg><div class="asap-key">{key}</div>'
-        '<p class="answer" aria-live="polite">Point at a cell, touch it, or use the arrow keys.</p><div class="asap-cells"></div>'
-        f"{palette.operations_key(ASAP_OPERATIONS)}{embed({'cells': data, 'colours': palette.OPERATIONS})}</div>"
+        f'<div class="asap-part asap-explorer"><label>against size <select>{options}</select></label>'
+        '<svg class="points" viewBox="0 0 480 250" tabindex="0" role="img" '
+        f'aria-label="a point a cell; the arrow keys go from cell to cell, by size"><g>{"".join(marks)}</g>'
+        f'<text x="255" y="246" text-anchor="middle">parameters, M (logarithmic): <tspan>{first["texts"][0]}</tspan></text>'
+        f'<text x="2" y="24"><tspan>{first["texts"][1]}</tspan></text><text x="2" y="214"><tspan>{first["texts"][2]}</tspan></text></svg>'
+        f'<div class="asap-key">{key}</div><p class="answer" aria-live="polite">Point at a cell, touch it, or use the arrow keys.</p>'
+        f'<div class="asap-cells labelled"></div>{palette.operations_key(ASAP_OPERATIONS)}'
+        f"{embed({'views': views, 'cells': drawn, 'colours': palette.OPERATIONS})}</div>"
     )

@@ -141,23 +141,37 @@
   }
 
   function explorer(root) {
-    const { cells, colours } = data(root);
-    const chart = root.querySelector(".points"), points = [...chart.querySelectorAll("circle")];
-    let chosen = -1;
+    const { views, cells, colours } = data(root);
+    const chart = root.querySelector(".points"), choice = root.querySelector("select"), group = chart.querySelector("g");
+    let chosen = -1, points = [];
     const show = (i) => {
-      chosen = (i + cells.length) % cells.length;
+      chosen = (i + points.length) % points.length;
       points.forEach((point, j) => point.classList.toggle("chosen", j === chosen));
-      root.querySelector(".answer").textContent = `${cells[chosen].name}: ${cells[chosen].said}`;
-      const drawn = [cell(cells[chosen].normal, colours, "normal cell"), cell(cells[chosen].reduce, colours, "reduction cell")];
+      const [name, , , , , said] = views[choice.value].points[chosen];
+      root.querySelector(".answer").textContent = said;
+      const drawn = ["normal cell", "reduction cell"].map((title, kind) => cell(cells[name][kind], colours, title));
       root.querySelector(".asap-cells").replaceChildren(...drawn);
     };
-    points.forEach((point, i) => ["pointerenter", "click"].forEach((name) => point.addEventListener(name, () => show(i))));
+    const load = () => {
+      const view = views[choice.value];
+      chart.querySelectorAll("tspan").forEach((text, i) => (text.textContent = view.texts[i]));
+      points = view.points.map(([, cx, cy, fill, kind], i) => {
+        const point = document.createElementNS(SVG, "circle");
+        for (const [key, value] of Object.entries({ cx, cy, r: view.points.length > 99 ? 4 : 6, fill, class: kind })) point.setAttribute(key, value);
+        for (const name of ["pointerenter", "click"]) point.addEventListener(name, () => show(i));
+        return point;
+      });
+      group.replaceChildren(...points);
+      chosen = -1;
+    };
     chart.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
       if (!step) return;
       event.preventDefault();
-      show(chosen < 0 && step < 0 ? cells.length - 1 : chosen + step);
+      show(chosen < 0 && step < 0 ? points.length - 1 : chosen + step);
     });
+    choice.addEventListener("change", load);
+    load();
   }
 
   document.addEventListener("DOMContentLoaded", () => {

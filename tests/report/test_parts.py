@@ -87,7 +87,7 @@ def test_theta_follows_the_operations_left_where_the_rule_does(quick_search):
     assert fixed.to_list() == run.epochs()["threshold"].to_list()
 
 
-def test_the_explorer_holds_each_cell_with_its_record(monkeypatch, tmp_path):
+def test_the_explorer_holds_each_cell_with_its_record_and_its_score(monkeypatch, tmp_path):
     monkeypatch.setenv("ASAP_RUNS", str(tmp_path))
     for planned in load("transfer").planned:
         p = planned.parameters
@@ -95,7 +95,24 @@ def test_the_explorer_holds_each_cell_with_its_record(monkeypatch, tmp_path):
             pose(tmp_path, planned, 17.0, parameters={"ASAP": 200_000}.get(p.cell, 300_000))
     (evaluations,) = table1.recorded().values()
     html = replay.explorer(evaluations)
-    found = embedded(html)["cells"]
-    assert [c["name"].split()[0] for c in found] == ["asap", "nasnet_a", "random-1"] and html.count("<circle ") == 3
-    assert found[0]["normal"] == published_cell("ASAP").to_dict()["normal"] and "record cells/cell-asap" in found[0]["said"]
+    (trained,) = embedded(html)["views"]
+    assert [point[0] for point in trained["points"]] == ["asap", "nasnet_a", "random-1"] and html.count("<circle ") == 3
+    assert embedded(html)["cells"]["asap"][0] == published_cell("ASAP").to_dict()["normal"]
+    assert trained["points"][0][-1].startswith("asap (ASAP, published): 17.00 % error, 0.200 M parameters, record cells/cell-asap")
     assert replay.explorer(evaluations.iloc[:0]) == ""
+    (tmp_path / "scores").mkdir()
+    rows = [
+        "cell,kind,score,parameters",
+        "ASAP,published,93.9,2538046",
+        "NASNet_A,published,,",
+        "random-7,random,93.0,3000000",
+        "a/b,searched,9,9",
+    ]
+    (tmp_path / "scores" / "scores.csv").write_text("\n".join(rows))
+    _, scores = embedded(replay.explorer(evaluations))["views"]
+    assert [point[-1] for point in scores["points"]] == [
+        "asap (ASAP, published): 93.90 score (surrogate), 2.538 M parameters",
+        "random-7 (random): 93.00 score (surrogate), 3.000 M parameters",
+    ]
+    (tmp_path / "scores" / "scores.csv").write_text("damaged")
+    assert len(embedded(replay.explorer(evaluations))["views"]) == 1
