@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from ..paper.equations import SCHEDULES
+from ..paper.equations import EPOCH_SCHEDULES
 from ..paper.space import EDGE_RULES, cell_label
 from .data import own_folder, shorter_side
 from .fields import ParameterError, check, parameter, shown, typed
@@ -104,7 +104,7 @@ class SearchParameters(Common):
     alpha_weight_decay: float = parameter(1e-3, "of α (DARTS)", "[0, ∞)")
     alpha_init: float = parameter(0.0, "standard deviation of the initial α (Algorithm 1: 0)", "[0, ∞)")
     schedule: str = parameter(
-        "exponential", "of the temperature: Eq. 9; theorem2: T and θ of Theorem 2, by α steps", choices=(*SCHEDULES, "theorem2")
+        "exponential", "of the temperature: Eq. 9; theorem2: T and θ of Theorem 2, by α steps", choices=(*EPOCH_SCHEDULES, "theorem2")
     )
     initial_temperature: float = parameter(1.3, "T0 (4.1; 6.2.1 says 1.6)", "(0, ∞)")
     temperature_decay: float = parameter(0.95, "β, per epoch (4.1)", "(0, 1]")
