@@ -276,9 +276,8 @@ def _study(given: dict[str, Any]) -> int:
         known = [seconds for seconds in left.values() if seconds is not None]
         unknown = f", {len(left) - len(known)} of unknown time" if len(left) > len(known) else ""
         done = len(study.planned) - len(left)
-        print(
-            f"{study.name}: {done} of {len(study.planned)} runs finished; the rest about {sum(known) / 3600:.1f} h one at a time{unknown}"
-        )
+        rest = f"the rest about {sum(known) / 3600:.1f} h one at a time{unknown}"
+        print(f"{printable(study.name)}: {done} of {len(study.planned)} runs finished; {rest}")
     return 0
 
 

@@ -253,7 +253,7 @@ def run_name(p: SearchParameters | EvaluationParameters) -> str:
     named = {"method", "cell", "run", "dataset", "scale", "seed", "study"}
     other = {key: value for key, value in own.items() if key not in named and value != plain[key]}
     name = "-".join([head, p.dataset, p.scale, f"seed{p.seed}", *(f"{key}_{value}" for key, value in other.items())])
-    whole = os.fsencode(name)
+    whole = name.encode(errors="surrogatepass")
     if len(whole) <= LONGEST_NAME:
         return name
     return whole[: LONGEST_NAME - 17].decode(errors="ignore") + "-" + hashlib.sha256(whole).hexdigest()[:16]
