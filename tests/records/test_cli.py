@@ -26,7 +26,7 @@ def fails(capsys, *words):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["search", "--initial-temprature", "1.6"], "did you mean initial_temperature?); valid: dataset, scale"),
+        (["search", "--initial-temprature", "1.6"], "did you mean initial_temperature?); valid: dataset, "),
         (["search", "--seed", "abc"], "seed must be a whole number"),
         (["search", "--seed", "1.5"], "seed must be a whole number"),
         (["search", "--learning-rate", "nan"], "learning_rate must be a number"),
