@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..records import study as studies
-from ..records.run import Run
 from . import results
 from .inference import LEVEL, Difference, number
 
@@ -186,16 +184,3 @@ def scale_of(*frames: pd.DataFrame) -> str:
     pilot = ", pilot" if is_pilot(first["variant"]) else ""
     counts = sorted({len(frame) for frame in frames})
     return f"{first['scale']}{pilot}, n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
-
-
-# What the pages before the frames still call: it goes with the last of them.
-
-
-def arm(root: Path, label: str, kind: str = "search") -> list[Run]:
-    """The finished runs of an arm of the study `methods`, at the cpu scale."""
-    return studies.load("methods").runs(root, kind, label)
-
-
-def like_for_like(root: Path) -> list[Run]:
-    """The finished ASAP searches whose accuracy after a pruning is measured at the moment that the other pruning methods' is."""
-    return studies.load("sensitivity").runs(root, "search", LIKE_FOR_LIKE)
