@@ -16,7 +16,8 @@ def pose(root, planned, error, **outcome):
 
 
 def pose_search(root, planned, epochs=None, **outcome):
-    """A finished record of a planned search that nothing trained: of two epochs that prune nothing, or of these columns of epochs.csv."""
+    """A finished record of a planned search that nothing trained: of two epochs that prune nothing, or of these columns of epochs.csv.
+    phi: of the last epoch, a row an edge."""
     size = len(next(iter(epochs.values()))) if epochs else 2
     course = {
         "epoch": range(1, size + 1), "validation_accuracy": 0.6, "operations_normal": 98, "operations_reduce": 98, "alpha_steps": 78,
@@ -26,6 +27,9 @@ def pose_search(root, planned, epochs=None, **outcome):
     machine = {**MACHINE, **outcome.pop("machine", {})}
     recorder = Recorder(root / planned.name, "search", planned.parameters.identity(), data=data, machine=machine)
     recorder.epochs(pd.DataFrame(course).to_dict("records"))
+    phi = outcome.pop("phi", [[0.5, 0.45]])
+    rows = [("normal", edge, size, str(o), value) for edge, row in enumerate(phi) for o, value in enumerate(row)]
+    recorder.architecture(pd.DataFrame(rows, columns=["cell", "edge", "epoch", "operation", "phi"]))
     undecided, left = {"normal": 0, "reduce": 0}, {"normal": 14, "reduce": 14}
     plain = {"epochs": size, "decided": True, "undecided_edges": undecided, "operations_left": left, "parameters_left": 1, "seconds": 60.0}
     recorder.finish({**plain, "validation_accuracy": 0.6, **outcome})

@@ -1,257 +1,313 @@
-"""How the claims on the course of a search are judged from the records; claims.py says which judge is whose. Never knows torch."""
+"""How the claims on the course of a search are judged from the records; paper/claims.yaml says which judge is whose. Never knows torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..records.run import Run
-from .tables import by_recipe, cut, falls, paper, with_cut
-from .verdicts import DIFFERENTIABLE, FAILS, HOLDS, PRUNING, Verdict, arm, counted, like_for_like, listed, missing, other_readings
+from ..records.study import load
+from . import results
+from .tables import paper
+from .verdicts import (
+    ACCUMULATED,
+    DARTS,
+    FAILS,
+    HOLDS,
+    INCONCLUSIVE,
+    LIKE_FOR_LIKE,
+    MAGNITUDE,
+    SEEN,
+    SHOWN,
+    UNSEEN,
+    Verdict,
+    arms,
+    listed,
+    missing,
+    one_copy,
+    scale_of,
+    verdict_from_count,
+    verdict_from_order,
+)
+
+FIGURE6 = (("ASAP",), ("ENAS",), ("DARTS",), ACCUMULATED)  # the methods of Figure 6; it does not say with which p
 
 
-def searches(root: Path) -> list[Run]:
-    """The finished searches that the front page and Figures 2 to 5 stand on: plain ASAP on CIFAR-10, at the largest
-    scale recorded, by seed."""
-    for scale in ("paper", "cpu"):
-        runs = by_recipe(root, "search", method="asap", dataset="cifar10", scale=scale, study="main")
-        if runs:
-            return sorted(runs, key=lambda run: run.parameters["seed"])
-    return []
+def asap_searches(root: Path) -> dict[str, pd.DataFrame]:
+    """The finished plain ASAP searches on CIFAR-10 by scale, the largest first: what the front page and Figures 2 to 5 stand on."""
+    frame = results.searches(root)
+    plain = frame[frame["by_recipe"] & (frame["method"] == "asap") & (frame["dataset"] == "cifar10")]
+    found = {scale: one_copy(plain[plain["scale"] == scale], "method", [["asap"]]).sort_values("seed") for scale in ("paper", "cpu")}
+    return {scale: rows for scale, rows in found.items() if len(rows)}
 
 
-def every_reading(root: Path) -> list[Run]:
-    """These searches, and those of the same scale by the paper's other readings."""
-    runs = searches(root)
-    return runs + other_readings(root, runs[0].parameters["scale"]) if runs else []
+def other_readings(root: Path) -> pd.DataFrame:
+    """The ASAP searches by the paper's other readings: the study `sensitivity` but as decided."""
+    labels = [label for label in load("sensitivity").labels if label != "As decided"]
+    return results.arm(results.searches(root), "sensitivity", *labels)
 
 
-def of_searches(judge: Callable[[list[Run]], tuple[str, str]], which: Callable[[Path], list[Run]] = searches) -> Callable[[Path], Verdict]:
+Judge = Callable[[Path], Verdict]
+
+
+def of_searches(judge: Callable[[Path, pd.DataFrame], tuple[str, str]]) -> Judge:
+    """A judge of plain ASAP searches: the verdict is that of the largest scale; what is found at the other is said beside it."""
+
+    @wraps(judge)
     def judged(root: Path) -> Verdict:
-        runs = which(root)
-        if not runs:
+        found = [(scale_of(rows), *judge(root, rows)) for rows in asap_searches(root).values()]
+        if not found:
             return missing("a finished ASAP search on CIFAR-10")
-        ours, verdict = judge(runs)
-        return Verdict(ours, f"{runs[0].parameters['scale']}, n = {len(runs)}", verdict)
+        (scale, ours, verdict), *rest = found
+        return Verdict("; ".join([ours, *(f"at {other}: {said} ({told})" for other, said, told in rest)]), scale, verdict)
 
     return judged
 
 
-def ends_in_one_network(runs: list[Run]) -> tuple[str, str]:
-    undecided = [(run.parameters["study"], sum(run.outcome["undecided_edges"].values())) for run in runs]
-    ours, theirs = ([str(edges) for study, edges in undecided if (study == "main") == mine] for mine in (True, False))
-    ended = sum(edges == 0 for _, edges in undecided)
-    total = 2 * int(runs[0].architecture()["edge"].nunique())
-    said = f"; with what else the paper's words allow: {', '.join(theirs)}" if theirs else ""
-    return f"{ended} of {len(runs)} searches end so; undecided edges of {total}: {', '.join(ours)}{said}", counted(ended, len(runs))
-
-
-def grace(runs: list[Run]) -> tuple[str, str]:
-    grace = [int((run.epochs()["alpha_steps"] == 0).sum()) for run in runs]
-    return f"{', '.join(map(str, sorted(set(grace))))} epochs", counted(
-        sum(g == paper()["search"]["grace_epochs"] for g in grace), len(grace)
+@of_searches
+def ends_in_one_network(root: Path, runs: pd.DataFrame) -> tuple[str, str]:
+    undecided = list(runs["undecided"])
+    readings = other_readings(root)
+    readings = readings[(readings["scale"] == runs["scale"].iloc[0]) & (readings["copy"] == runs["copy"].iloc[0])]
+    every = undecided + list(readings["undecided"])
+    ended = sum(edges == 0 for edges in every)
+    said = f"; with what else the paper's words allow: {', '.join(f'{n:.0f}' for n in readings['undecided'])}" if len(readings) else ""
+    ours = (
+        f"{ended} of {len(every)} searches end so; undecided edges of {runs['edges'].iloc[0]}: {', '.join(f'{n:.0f}' for n in undecided)}"
     )
+    return ours + said, verdict_from_count(ended, len(every))
 
 
-def final_temperature(runs: list[Run]) -> tuple[str, str]:
-    final = [float(p["initial_temperature"] * p["temperature_decay"] ** p["epochs"]) for p in (run.parameters for run in runs)]
-    return f"T = {final[0]:.3f}", counted(sum(round(t, 1) == 0.1 for t in final), len(final))
+@of_searches
+def grace(root: Path, runs: pd.DataFrame) -> tuple[str, str]:
+    counts = [int(n) for n in runs["grace_epochs"]]
+    good = sum(n == paper()["search"]["grace_epochs"] for n in counts)
+    return f"{', '.join(map(str, sorted(set(counts))))} epochs", verdict_from_count(good, len(counts))
 
 
-def shorter_epochs(runs: list[Run]) -> tuple[str, str]:
-    prunings = []
-    undisturbed = [run for run in runs if clocked(run)]
-    for run in undisturbed or runs:
-        seconds = run.epochs()["seconds_weights"] + run.epochs()["seconds_alpha"]
-        prunings.append(float(seconds.iloc[-1] / seconds.max()))
-    return f"the last epoch takes {np.mean(prunings):.0%} of the longest, in {len(prunings)} timed", counted(
-        sum(s < 0.67 for s in prunings), len(prunings)
-    )
+def final_temperature(root: Path) -> Verdict:
+    printed = paper()["search"]
+    final = printed["initial_temperature"] * printed["temperature_decay"] ** printed["epochs"]
+    return Verdict(f"T = {final:.3f}", "exact", HOLDS if round(final, 1) == 0.1 else FAILS)
 
 
-def smooth(runs: list[Run]) -> tuple[str, str]:
-    largest = []
-    for run in runs:
-        epochs = run.epochs()
-        left = epochs["operations_normal"] + epochs["operations_reduce"]
-        largest.append(float(-left.diff().min() / left.iloc[0]))
-    return f"at most {max(largest):.0%} of the connections go in one epoch", counted(sum(s < 0.2 for s in largest), len(largest))
+@of_searches
+def shorter_epochs(root: Path, runs: pd.DataFrame) -> tuple[str, str]:
+    timed = runs[runs["clocked"]] if runs["clocked"].any() else runs
+    seconds = [results.epochs(root, run)["steps_seconds"] for run in timed["run"]]
+    left = [float(s.iloc[-1] / s.max()) for s in seconds]
+    said = f"the last epoch takes {np.mean(left):.0%} of the longest, in {len(left)} timed"
+    return said, verdict_from_count(sum(share < 0.67 for share in left), len(left))
 
 
-def entropy_falls(runs: list[Run]) -> tuple[str, str]:
-    ends = []
-    for run in runs:
-        last = run.epochs().iloc[-1]
-        ends.append((float(last["entropy_normal"]), float(last["entropy_reduce"])))
+@of_searches
+def smooth(root: Path, runs: pd.DataFrame) -> tuple[str, str]:
+    epoch = [float(-results.epochs(root, run)["density"].diff().min()) for run in runs["run"]]
+    cut = [float(share) for share in (runs["operations_left"] - runs["edges"]) / runs["operations"]]
+    good = sum(max(both) < 0.2 for both in zip(epoch, cut, strict=True))
+    said = f"at most {max(epoch):.0%} of the connections go in one epoch, and at most {max(cut):.0%} in the cut at the end"
+    return f"{said}, to one operation an edge", verdict_from_count(good, len(runs))
+
+
+@of_searches
+def entropy_falls(root: Path, runs: pd.DataFrame) -> tuple[str, str]:
+    ends = list(zip(runs["entropy_normal"], runs["entropy_reduce"], strict=True))
     text = ", ".join(f"{a:.3f} / {b:.3f}" for a, b in ends)
-    return f"normalised entropy at the end, normal / reduction: {text}", counted(sum(max(e) == 0 for e in ends), len(ends))
+    good = sum(max(pair) < 5e-4 for pair in ends)
+    return f"normalised entropy at the end, normal / reduction: {text}", verdict_from_count(good, len(ends))
 
 
 def hours(root: Path) -> Verdict:
-    runs = [run for run in searches(root) if run.parameters["scale"] == "paper" and run.info["machine"]["device"] != "cpu"]
-    if not runs:
-        return missing("a search at paper scale on a GPU")
-    hours = float(np.mean([run.outcome["seconds"] for run in runs])) / 3600
-    return Verdict(f"{hours:.2f} h on {runs[0].info['machine']['device']}", f"paper, n = {len(runs)}", HOLDS if hours <= 4.8 else FAILS)
+    runs = asap_searches(root).get("paper")
+    if runs is None:
+        return missing("a search at paper scale")
+    printed = paper()["search"]
+    on_its_card = runs[runs["device"].str.contains("1080 Ti")]
+    shown = runs if on_its_card.empty else on_its_card
+    took = [float(seconds) / 3600 for seconds in shown["seconds"]]
+    device = shown["device"].iloc[0] if shown["device"].iloc[0] != "cpu" else f"{shown['threads'].iloc[0]} thread of a CPU"
+    told = SHOWN if on_its_card.empty else verdict_from_count(sum(t < printed["hours"] + 0.05 for t in took), len(took))
+    return Verdict(f"{np.mean(took):.2f} h on {device}", scale_of(shown), told)
+
+
+def _lost(runs: pd.DataFrame) -> pd.Series:
+    """The points of validation accuracy that the cut to one operation an edge loses; none where every edge was decided before."""
+    return (runs["accuracy"] - runs["one_operation"]).mask(runs["decided"], 0.0)
+
+
+def _with_cut(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs[runs["one_operation"].notna()]
 
 
 def relaxation_bias(root: Path) -> Verdict:
-    runs = with_cut(arm(root, "DARTS") + arm(root, "DARTS, second order"))
-    drops = [100 * run.outcome["validation_accuracy"] - cut(run, "genotype") for run in runs]
-    if not drops:
-        return missing("a DARTS search")
-    ours = f"the derived cell is {np.mean(drops):.0f} points below the mixture, with the same weights"
-    return Verdict(ours, f"cpu, n = {len(drops)}", counted(sum(drop > 5 for drop in drops), len(drops)))
-
-
-def enas_low(root: Path) -> Verdict:
-    enas = [100 * run.outcome["validation_accuracy"] for run in arm(root, "ENAS")]
-    others = {label: [100 * run.outcome["validation_accuracy"] for run in arm(root, label)] for label in ("ASAP", "DARTS")}
-    if not enas or not all(others.values()):
-        return missing("searches by ENAS, DARTS and ASAP")
-    lowest = min(min(values) for values in others.values())
-    ours = "at the end, " + listed({"ENAS": enas, **others}, 1, " %")
-    n = min(len(enas), *map(len, others.values()))
-    return Verdict(ours, f"cpu, n = {n}", counted(sum(value < lowest for value in enas), len(enas)))
-
-
-def smaller_perturbations(root: Path) -> Verdict:
-    runs = {label: arm(root, label) for label in DIFFERENTIABLE} | {"ASAP, pruning at an epoch's end": like_for_like(root)}
-    found: dict[str, list[float]] = {}
-    for label, group in runs.items():
-        frames = [falls(run.epochs()) for run in group]
-        pruned = [float(frame.loc[frame["pruned"], "fall"].max()) for frame in frames if frame["pruned"].any()]
-        if pruned:
-            found[label] = pruned
-    theirs = {label: v for label, v in found.items() if label.startswith("Accumulated")}
-    asap = [max(values) for label, values in found.items() if label.startswith("ASAP")]
-    if not asap or not theirs:
-        return missing("searches by ASAP and by accumulated gradients")
-    ours = "largest fall in an epoch that prunes, in points: " + listed({label: [max(v)] for label, v in found.items()}, 1)
-    smaller = sum(max(asap) < max(values) for values in theirs.values())
-    return Verdict(ours, f"cpu, n = {min(len(v) for v in found.values())}", counted(smaller, len(theirs)))
-
-
-def frequent(root: Path) -> Verdict:
-    prunings = {}
-    for label in DIFFERENTIABLE:
-        counts = [int(falls(run.epochs())["pruned"].sum()) for run in arm(root, label)]
-        if any(counts):
-            prunings[label] = counts
-    theirs = {label: v for label, v in prunings.items() if label != "ASAP"}
-    if "ASAP" not in prunings or not theirs:
-        return missing("searches by ASAP and by accumulated gradients")
-    ours = "epochs that prune: " + listed(prunings, 0)
-    more = sum(float(np.mean(prunings["ASAP"])) >= float(np.mean(v)) for v in theirs.values())
-    return Verdict(ours, f"cpu, n = {min(map(len, prunings.values()))}", counted(more, len(theirs)))
-
-
-def highest_at_the_end(root: Path) -> Verdict:
-    ends = {}
-    for label in ("ENAS", *DIFFERENTIABLE):
-        runs = arm(root, label) + (like_for_like(root) if label == "ASAP" else [])
-        values = [cut(run, "operations") for run in with_cut(runs)]
-        if values:
-            ends[label] = values
-    if "ASAP" not in ends or len(ends) < 3:
-        return missing("searches by ASAP and by the other methods of Figure 6, with their cut")
-    asap = float(np.mean(ends["ASAP"]))
-    lower = [float(np.mean(values)) < asap for label, values in ends.items() if label != "ASAP"]
-    ours = "with one operation an edge, " + listed(ends, 1, " %")
-    return Verdict(ours, f"cpu, n = {min(map(len, ends.values()))}", counted(sum(lower), len(lower)))
+    found = arms(root, DARTS)
+    runs = _with_cut(pd.concat(found.values())) if found else pd.DataFrame()
+    if runs.empty:
+        return missing("a DARTS search with its cut")
+    lost, cell = _lost(runs), (runs["accuracy"] - runs["derived"]).mean()
+    ours = f"with one operation an edge {lost.mean():.0f} points below the mixture, with the same weights; the derived cell {cell:.0f}"
+    return Verdict(ours, scale_of(runs), verdict_from_count(int((lost > 5).sum()), len(runs)))
 
 
 def no_bias(root: Path) -> Verdict:
-    groups = {
-        "ASAP": with_cut(arm(root, "ASAP") + other_readings(root, "cpu")),
-        "Eq. 13": with_cut([run for label in PRUNING for run in arm(root, label)]),
-    }
-    runs = [run for group in groups.values() for run in group]
-    if not runs:
-        return missing("a search by ASAP or by a pruning method with its cut")
-    # a search that ends decided makes no cut to one operation an edge
-    one = [0.0 if run.outcome["decided"] else 100 * run.outcome["validation_accuracy"] - cut(run, "operations") for run in runs]
-    cell = [cut(run, "operations") - cut(run, "genotype") for run in runs]
-    undecided = [drop for drop in one if drop]
-    ends = [f"{sum(not run.outcome['decided'] for run in group)} of {len(group)} by {label}" for label, group in groups.items() if group]
-    lost = f"; those lose {np.mean(undecided):.1f} points down to one operation an edge" if undecided else ""
-    ours = f"searches undecided at the end: {', '.join(ends)}{lost}; "
-    ours += f"down to the 8 edges of the derived cell all lose {np.mean(cell):.1f} more on average"
-    good = sum(drop < 1 for drop in one) + sum(drop < 1 for drop in cell)
-    return Verdict(ours, f"cpu, n = {len(runs)}", counted(good, 2 * len(runs)))
+    readings = other_readings(root)
+    plain = asap_searches(root).get("cpu", readings.iloc[:0])
+    pool = pd.concat([_with_cut(plain), _with_cut(readings[readings["scale"] == "cpu"])])
+    runs = one_copy(pool, "method", [["asap"]])
+    if runs.empty:
+        return missing("an ASAP search with its cut")
+    lost, more = _lost(runs), (runs["one_operation"] - runs["derived"]).mean()
+    ours = f"{int((~runs['decided'].astype(bool)).sum())} of {len(runs)} ASAP searches end undecided; one operation an edge costs "
+    ours += f"{lost.min():.1f} to {lost.max():.1f} points, the derived cell {more:.1f} more on average"
+    others = [rows for rows in arms(root, MAGNITUDE, ACCUMULATED).values() if rows["copy"].iloc[0] == runs["copy"].iloc[0]]
+    if others:
+        eq13 = _with_cut(pd.concat(others))
+        ours += f"; searches by Eq. 13, {int(eq13['decided'].sum())} of {len(eq13)} decided before: "
+        ours += f"{_lost(eq13).mean():.1f}, and {(eq13['one_operation'] - eq13['derived']).mean():.1f} more"
+    return Verdict(ours, scale_of(runs), verdict_from_count(int((lost < 1).sum()), len(runs)))
+
+
+def roughness(epochs: pd.DataFrame) -> float:
+    """The standard deviation of the change of the validation accuracy from epoch to epoch, in the second half of a search, in points."""
+    return float(epochs["fall"].iloc[len(epochs) // 2 :].std())
+
+
+def enas_low_and_noisy(root: Path) -> Verdict:
+    found = arms(root, ["ENAS"], ["ASAP"], ["DARTS"])
+    if len(found) < 3:
+        return missing("searches by ENAS, DARTS and ASAP")
+    ends = {label: list(rows["accuracy"]) for label, rows in found.items()}
+    noise = {label: [roughness(results.epochs(root, run)) for run in rows["run"]] for label, rows in found.items()}
+    low = verdict_from_order([-v for v in ends["ENAS"]], {k: [-v for v in values] for k, values in ends.items() if k != "ENAS"})
+    noisy = verdict_from_order(noise["ENAS"], {"DARTS": noise["DARTS"]})  # ASAP's prunings disturb its accuracy: another claim
+    ours = f"at the end, {listed(ends, 1, ' %')} ({low}); from epoch to epoch it changes by {listed(noise, 1)} points ({noisy})"
+    return Verdict(ours, scale_of(*found.values()), all_of(low, noisy))
+
+
+def all_of(*verdicts: str) -> str:
+    """The verdict on a claim of several parts: the worst of theirs."""
+    order = (FAILS, UNSEEN, INCONCLUSIVE, SEEN, HOLDS)
+    return min(verdicts, key=order.index)
+
+
+def smaller_perturbations(root: Path) -> Verdict:
+    found = arms(root, ["ASAP"], ACCUMULATED, [LIKE_FOR_LIKE])
+    largest = {label: list(rows["largest_fall"].dropna()) for label, rows in found.items()}
+    largest = {label: values for label, values in largest.items() if values}
+    theirs = {label: [-v for v in values] for label, values in largest.items() if label in ACCUMULATED}
+    ours = [values for label, values in largest.items() if label not in ACCUMULATED]
+    if not ours or not theirs:
+        return missing("searches by ASAP and by accumulated gradients")
+    named = {f"ASAP, {LIKE_FOR_LIKE[0].lower()}{LIKE_FOR_LIKE[1:]}" if k == LIKE_FOR_LIKE else k: [max(v)] for k, v in largest.items()}
+    told = all_of(*(verdict_from_order([-v for v in values], theirs) for values in ours))
+    said = "largest fall in an epoch that prunes, in points: " + listed(named, 1)
+    return Verdict(said, scale_of(*(found[label] for label in largest)), told)
+
+
+def frequent(root: Path) -> Verdict:
+    found = arms(root, ["ASAP"], ACCUMULATED)
+    counts = {label: [float(n) for n in rows["pruning_epochs"]] for label, rows in found.items()}
+    if "ASAP" not in counts or len(counts) < 2:
+        return missing("searches by ASAP and by accumulated gradients")
+    told = verdict_from_order(counts["ASAP"], {k: v for k, v in counts.items() if k != "ASAP"})
+    return Verdict("epochs that prune: " + listed(counts, 0), scale_of(*found.values()), told)
+
+
+def highest_at_the_end(root: Path) -> Verdict:
+    found = arms(root, *FIGURE6)
+    if "ASAP" not in found or len(found) < 2:
+        return missing("searches by ASAP and by the other methods of Figure 6")
+    said, told = [], []
+    for column, stage in (("accuracy", "mixture"), ("one_operation", "one operation an edge"), ("derived", "derived cell")):
+        ends = {label: list(values) for label, rows in found.items() if len(values := rows[column].dropna())}
+        if "ASAP" in ends:
+            told.append(verdict_from_order(ends["ASAP"], {k: v for k, v in ends.items() if k != "ASAP"}))
+        said.append(f"{stage}: {listed(ends, 1)}" + ("" if "ASAP" in ends else " (ASAP not recorded)"))
+    verdict = all_of(*told) if len(told) == 3 else all_of(INCONCLUSIVE, *told)
+    return Verdict("; ".join(said) + "; in %", scale_of(*found.values()), verdict)
 
 
 def entropy_stays(root: Path) -> Verdict:
-    ends = {}
-    for label in ("DARTS", "ENAS"):
-        last = [run.epochs().iloc[-1] for run in arm(root, label)]
-        if not last:
-            return missing("searches by DARTS and ENAS")
-        ends[label] = [min(float(row["entropy_normal"]), float(row["entropy_reduce"])) for row in last]
-    high = sum(min(values) > 0.5 for values in ends.values())
+    found = arms(root, ["DARTS"], ["ENAS"])
+    if len(found) < 2:
+        return missing("searches by DARTS and ENAS")
+    ends = {label: list(rows[["entropy_normal", "entropy_reduce"]].min(axis=1)) for label, rows in found.items()}
+    every = [value for values in ends.values() for value in values]
     ours = "at the end, the lower of both cells (high: above one half): " + listed({label: [min(v)] for label, v in ends.items()}, 3)
-    return Verdict(ours, f"cpu, n = {min(map(len, ends.values()))}", counted(high, len(ends)))
+    runs = min(map(len, ends.values()))
+    return Verdict(ours, scale_of(*found.values()), verdict_from_count(sum(v > 0.5 for v in every), len(every), runs))
 
 
-def quite_arbitrary(root: Path) -> Verdict:
-    ratios = []
-    for run in arm(root, "DARTS"):
-        frame = run.architecture()
-        last = frame[(frame["epoch"] == frame["epoch"].max()) & (frame["operation"] != "none")]
-        top = last.sort_values("phi").groupby(["cell", "edge"], observed=True)["phi"].apply(lambda phi: phi.iloc[-1] / phi.iloc[-2])
-        ratios.append(float(top.median()))
-    if not ratios:
+def arbitrary_choice(root: Path) -> Verdict:
+    runs = arms(root, ["DARTS"]).get("DARTS")
+    if runs is None:
         return missing("a DARTS search")
+    ratios = [_leader_over_second(results.record(run, root)) for run in runs["run"]]
     ours = f"on the median edge the largest Φ is {np.mean(ratios):.2f} times the second (comparable: below 1.5)"
-    return Verdict(ours, f"cpu, n = {len(ratios)}", counted(sum(r < 1.5 for r in ratios), len(ratios)))
+    return Verdict(ours, scale_of(runs), verdict_from_count(sum(r < 1.5 for r in ratios), len(ratios)))
+
+
+def _leader_over_second(run: Run) -> float:
+    """The largest Φ of an edge over the second, but none, at the end; the median of the edges."""
+    frame = run.architecture()
+    last = frame[(frame["epoch"] == frame["epoch"].max()) & (frame["operation"] != "none")]
+    top = last.sort_values("phi").groupby(["cell", "edge"], observed=True)["phi"].apply(lambda phi: phi.iloc[-1] / phi.iloc[-2])
+    return float(top.median())
+
+
+def _timed(root: Path, *groups: tuple[str, ...]) -> dict[str, pd.DataFrame]:
+    """The searches of these arms whose clock other processes do not disturb."""
+    found = {label: rows[rows["clocked"]] for label, rows in arms(root, *groups).items()}
+    return {label: rows for label, rows in found.items() if len(rows)}
+
+
+def faster_for_pruning(root: Path) -> Verdict:
+    without = "ASAP, annealing without pruning"
+    found = _timed(root, ("ASAP",), (without,))
+    if len(found) < 2:
+        return missing("timed searches by ASAP with and without pruning")
+    took = {label: list(rows["full_epochs"]) for label, rows in found.items()}
+    ours = f"with pruning a search takes as long as {np.mean(took['ASAP']):.0f} of its epochs before any pruning, "
+    ours += f"without {np.mean(took[without]):.0f}"
+    told = verdict_from_order([-v for v in took["ASAP"]], {without: [-v for v in took[without]]})
+    return Verdict(ours, scale_of(*found.values()), told)
+
+
+def cheapest(root: Path) -> Verdict:
+    found = _timed(root, ("ASAP",), DARTS, ("ENAS",))
+    if "ASAP" not in found or len(found) < 2:
+        return missing("timed searches by ASAP and others")
+    minutes = {label: list(rows["step_minutes"]) for label, rows in found.items()}
+    told = verdict_from_order([-v for v in minutes["ASAP"]], {k: [-x for x in v] for k, v in minutes.items() if k != "ASAP"})
+    return Verdict("minutes of CPU time: " + listed(minutes, 0), scale_of(*found.values()), told)
+
+
+# What the pages before the frames still call: it goes with the last of them.
+
+
+def searches(root: Path) -> list[Run]:
+    """The records of `asap_searches` at the largest scale."""
+    found = list(asap_searches(root).values())
+    return [results.record(run, root) for run in found[0]["run"]] if found else []
 
 
 def clocked(run: Run) -> bool:
-    """Whether a search's steps were timed by a clock that other processes do not disturb."""
     return bool(run.info["machine"].get("clock", "wall") != "wall")
 
 
 def cpu_minutes(epochs: pd.DataFrame) -> float:
-    """The minutes of the w and α steps of these epochs, by the search's own clock."""
     return float((epochs["seconds_weights"] + epochs["seconds_alpha"]).sum()) / 60
 
 
 def full_epoch(epochs: pd.DataFrame) -> float:
-    """The minutes that the w and α steps of an epoch take while α learns and nothing is pruned yet, the median: a unit of the search's
-    own process, in which searches compare that were made on machines, or on days, of different speed."""
     left = epochs["operations_normal"] + epochs["operations_reduce"]
     full = epochs[(epochs["alpha_steps"] > 0) & (left == left.iloc[0])]
     return float((full["seconds_weights"] + full["seconds_alpha"]).median()) / 60
 
 
 def in_full_epochs(epochs: pd.DataFrame) -> float:
-    """How many full epochs the w and α steps of a search take as long as."""
     return cpu_minutes(epochs) / full_epoch(epochs)
-
-
-def _timed(root: Path, label: str) -> list[pd.DataFrame]:
-    """The epochs of the searches of an arm whose clock other processes do not disturb."""
-    return [run.epochs() for run in arm(root, label) if clocked(run)]
-
-
-def faster_for_pruning(root: Path) -> Verdict:
-    labels = ("ASAP", "ASAP, annealing without pruning")
-    asap, without = ([in_full_epochs(epochs) for epochs in _timed(root, label)] for label in labels)
-    if not asap or not without:
-        return missing("timed searches by ASAP with and without pruning")
-    ours = f"with pruning a search takes as long as {np.mean(asap):.0f} of its epochs before any pruning, without {np.mean(without):.0f}"
-    return Verdict(ours, f"cpu, n = {min(len(asap), len(without))}", counted(sum(m < min(without) for m in asap), len(asap)))
-
-
-def cheapest(root: Path) -> Verdict:
-    timed = {label: _timed(root, label) for label in ("ASAP", "DARTS", "DARTS, second order", "ENAS")}
-    minutes = {label: [cpu_minutes(epochs) for epochs in every] for label, every in timed.items() if every}
-    if "ASAP" not in minutes or len(minutes) < 2:
-        return missing("timed searches by ASAP and others")
-    asap = float(np.mean(minutes["ASAP"]))
-    others = [float(np.mean(values)) for label, values in minutes.items() if label != "ASAP"]
-    ours = "minutes of CPU time: " + listed(minutes, 0)
-    return Verdict(ours, f"cpu, n = {min(map(len, minutes.values()))}", counted(sum(m > asap for m in others), len(others)))

@@ -14,22 +14,19 @@ from ..records.study import load
 from . import palette, results
 from .claims import Claim, judged
 from .display import DASH, Markdown, escape, rows_frame, spread
-from .verdicts import DIRECTION, FAILS, HOLDS, OPEN, Verdict
+from .verdicts import SUMMARY, Verdict
 
-#: A verdict as it is counted, in words.
-SUMMARY = {HOLDS: "hold", DIRECTION: "hold in direction", FAILS: "do not hold", OPEN: "cannot be told yet"}
 #: The claims that the front page shows, by how their statements begin.
 KEY = (
     "The search converges to a single network",
     "Pruning during the search has no relaxation bias",
     "Gradual pruning decreases the search time",
-    "ASAP improves DARTS' accuracy",
-    "The cell is better than other cells of its space",
+    "The cells that ASAP finds are better than other cells",
+    "The cells that ASAP finds are better than those of other searches",
     "The cell reaches 1.68 % error",
 )
-#: How a claim was judged, by the scale that its verdict names.
-EVIDENCE = {"exact": "Computed", "simulated": "Computed", "the paper's numbers": "As printed: the paper's own numbers, read again"}
-TRAINED = "Tested by training"
+#: The kinds of evidence, as the page of claims calls them.
+EVIDENCE = {"training": "Tested by training", "computed": "Computed", "printed": "As printed: the paper's own numbers, read again"}
 PAPER_RUN = "main/asap-cifar10-paper-seed0"
 ASAP, EQ13 = "ASAP", "Pruning by Eq. 13"
 #: The methods of the front page's figure, and the arms of the studies `methods` and `design` that they gather.
@@ -48,13 +45,7 @@ def verdicts() -> list[tuple[Claim, Verdict]]:
 def count(found: list[tuple[Claim, Verdict]]) -> str:
     """`**18** hold; **8** hold in direction; …`"""
     verdicts = Counter(verdict.verdict for _, verdict in found)
-    names = {**SUMMARY, **{name: name for name in verdicts if name not in SUMMARY}}
-    return "; ".join(f"**{verdicts[name]}** {text}" for name, text in names.items() if verdicts[name])
-
-
-def evidence(verdict: Verdict) -> str:
-    """By what kind of evidence a verdict came about."""
-    return EVIDENCE.get(verdict.scale, TRAINED)
+    return "; ".join(f"**{verdicts[name]}** {text}" for name, text in SUMMARY.items() if verdicts[name])
 
 
 def claim_rows(found: list[tuple[Claim, Verdict]]) -> pd.DataFrame:

@@ -1,100 +1,144 @@
-"""What a few seeds can tell: paired differences, their intervals, Holm's correction, the smallest difference that would have been
-shown; and rank correlations."""
+"""What a few runs can tell: differences between two arms, their intervals, Holm's correction, the smallest difference that would have
+been shown; and rank correlations. The tests are scipy's."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
 LEVEL, POWER = 0.05, 0.8
-BOOTSTRAP_FROM = 10  # pairs from which an interval is bootstrapped; below, a t interval
+PERMUTATIONS = 9999
+FLOOR = 2 / (PERMUTATIONS + 1)  # the least p value that so many permutations can give
 
 
 @dataclass(frozen=True)
-class Paired:
-    """Differences between two arms in points, one for each seed that both have.
+class Difference:
+    """The mean of an arm minus that of a base, by unpaired runs (Welch's t test), in the unit of the values.
 
-    noise: the standard error of one difference from the size of the test set, in points, as if the two errors were counted on separate
-    images; images in common make it smaller, and what a seed changes comes on top.
+    noise: the standard error that the test images alone leave to one difference of two errors, where the values are errors.
     """
 
-    differences: tuple[float, ...]
+    others: tuple[float, ...]
+    base: tuple[float, ...]
     noise: float = 0.0
 
     @property
     def n(self) -> int:
-        return len(self.differences)
+        """The runs of the smaller arm."""
+        return min(len(self.others), len(self.base))
 
     @property
     def mean(self) -> float:
-        return float(np.mean(self.differences))
+        return float(np.mean(self.others) - np.mean(self.base))
+
+    def _tested(self) -> Any:
+        """scipy's result."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # it doubts an arm of equal values, which errors of two digits can be
+            return stats.ttest_ind(self.others, self.base, equal_var=False)
 
     @property
-    def error(self) -> float:
-        """The standard error of the mean, from the deviation of the differences; nan of fewer than two."""
-        if self.n < 2:
-            return float("nan")
-        deviation = float(np.std(self.differences, ddof=1))
-        return 0.0 if deviation < 1e-9 else deviation / self.n**0.5  # errors are in hundredths: less is rounding
-
-    def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the mean: Student's t, or from `BOOTSTRAP_FROM` pairs the bootstrap's (BCa). None of fewer than two."""
-        if self.n < 2:
-            return None
-        values = np.array(self.differences)
-        if self.n >= BOOTSTRAP_FROM and self.error > 0:
-            found = stats.bootstrap((values,), np.mean, confidence_level=1 - LEVEL, rng=np.random.default_rng(0)).confidence_interval
-            return float(found.low), float(found.high)
-        half = float(stats.t.ppf(1 - LEVEL / 2, self.n - 1)) * self.error
-        return self.mean - half, self.mean + half
+    def testable(self) -> bool:
+        """Whether there is a test: two runs of each, and a deviation. Values without any have no p, not a p of 0."""
+        return self.n >= 2 and np.ptp(self.others) + np.ptp(self.base) > 1e-9
 
     def p(self) -> float:
-        """The two-sided p value of the paired t test; nan of fewer than two pairs."""
-        if self.n < 2:
+        """The two-sided p value; nan where there is no test."""
+        return float(self._tested().pvalue) if self.testable else float("nan")
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float] | None:
+        """The interval of the mean at confidence 1 − level; None where there is no test."""
+        if not self.testable:
+            return None
+        found = self._tested().confidence_interval(1 - level)
+        return float(found.low), float(found.high)
+
+    def detectable(self, family: int = 1) -> float:
+        """The smallest difference that so many runs of this deviation show with probability `POWER`, at the level that Holm's correction
+        asks first of one in a family of so many tests. nan where there is no test."""
+        if not self.testable:
             return float("nan")
-        if self.error == 0:
-            return 1.0 if abs(self.mean) < 1e-9 else 0.0
-        return 2 * float(stats.t.sf(abs(self.mean) / self.error, self.n - 1))
-
-    def detectable(self) -> float:
-        """The smallest mean difference, in points, that so many pairs show with probability `POWER` at `LEVEL`.
-
-        From their deviation by the power of the t test; of one pair, from `noise` by the normal. nan where neither is known.
-        """
-        if self.n < 2:
-            return float(stats.norm.ppf(1 - LEVEL / 2) + stats.norm.ppf(POWER)) * self.noise if self.n and self.noise else float("nan")
-        if self.error == 0:
-            return 0.0
-        critical = float(stats.t.ppf(1 - LEVEL / 2, self.n - 1))
-
-        # scipy's noncentral t is nan in the tails of one degree of freedom: average the normal over the deviation's quantiles
-        deviations = np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, self.n - 1) / (self.n - 1))
-
-        def power(shift: float) -> float:
-            inside = stats.norm.cdf(critical * deviations - shift) - stats.norm.cdf(-critical * deviations - shift)
-            return 1 - float(inside.mean())
-
-        return float(optimize.brentq(lambda shift: power(shift) - POWER, 0.0, 5 * critical)) * self.error
+        df = float(self._tested().df)
+        low, high = self.interval() or (0.0, 0.0)
+        error = (high - low) / 2 / float(stats.t.ppf(1 - LEVEL / 2, df))
+        return detected_shift(float(stats.t.ppf(1 - LEVEL / family / 2, df)), df) * error
 
     def text(self) -> str:
-        """`+0.53 points, 95 % interval [-0.10, +1.16]`; of one pair, that it has none."""
+        """`+0.53 points, 95 % interval [-0.10, +1.16]`; without a test, why there is none."""
         found = self.interval()
-        tail = f"95 % interval {bracket(found)}" if found else "one pair, no interval"
-        return f"{self.mean:+.2f} points, {tail}"
+        if found:
+            return f"{self.mean:+.2f} points, 95 % interval {bracket(found)}"
+        why = "one run" if self.n < 2 else "no deviation"
+        noise = f", ± {self.noise:.2f} by the test images alone" if self.noise else ""
+        return f"{self.mean:+.2f} points ({why}, no test{noise})"
+
+
+@dataclass(frozen=True)
+class Paired(Difference):
+    """Differences in points between two arms, one for each seed that both have (Student's t test). others: the differences; no base."""
+
+    base: tuple[float, ...] = ()
+
+    @property
+    def n(self) -> int:
+        return len(self.others)
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.others))
+
+    @property
+    def testable(self) -> bool:
+        return self.n >= 2 and bool(np.ptp(self.others) > 1e-9)
+
+    def _tested(self) -> Any:
+        return stats.ttest_1samp(self.others, 0.0)
+
+
+def detected_shift(critical: float, df: float) -> float:
+    """The true difference, in its standard errors, whose |t| of so many degrees of freedom exceeds a critical value with `POWER`."""
+    # scipy's noncentral t is nan in the tails of one degree of freedom: average the normal over the deviation's quantiles
+    deviations = np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, df) / df)
+
+    def missed(shift: float) -> float:
+        inside = stats.norm.cdf(critical * deviations - shift) - stats.norm.cdf(-critical * deviations - shift)
+        return float(inside.mean()) - (1 - POWER)
+
+    return float(optimize.brentq(missed, 0.0, 5 * critical + 5))
 
 
 def pair(others: Mapping[int, float], base: Mapping[int, float], test_images: int = 0) -> Paired:
     """Other minus base for every seed that both have. others, base: errors in per cent by seed; test_images: how many each error counts."""
     seeds = sorted(set(others) & set(base))
-    noise = 0.0
-    if test_images and seeds:
-        rates = [values[s] / 100 for s in seeds for values in (others, base)]
-        noise = 100 * float(np.sqrt(2 * np.mean([r * (1 - r) for r in rates]) / test_images))
-    return Paired(tuple(others[s] - base[s] for s in seeds), noise)
+    return Paired(tuple(others[s] - base[s] for s in seeds), noise=images_noise([v[s] for s in seeds for v in (others, base)], test_images))
+
+
+def images_noise(errors: Sequence[float], test_images: int) -> float:
+    """The standard error of the difference of two errors (per cent) that so many test images leave, in points; 0 where they are unknown.
+
+    It is as if each error were counted on images of its own, which is conservative: on the same images it is `mcnemar_noise`, which needs
+    to be told which image each network got wrong.
+    """
+    if not test_images or not errors:
+        return 0.0
+    rates = np.array(errors) / 100
+    return 100 * float(np.sqrt(2 * np.mean(rates * (1 - rates)) / test_images))
+
+
+def mcnemar_noise(wrong: ArrayLike, base: ArrayLike) -> float:
+    """The standard error of the difference of two errors on the same test images, in points, from the images that only one got wrong.
+
+    wrong, base: (images,) of booleans, whether each network got an image wrong.
+    """
+    one, two = np.asarray(wrong, bool), np.asarray(base, bool)
+    only, other = float((one & ~two).sum()), float((two & ~one).sum())
+    return 100 * float(np.sqrt(only + other - (only - other) ** 2 / len(one))) / len(one)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -108,16 +152,16 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def rank_correlation(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
-    """Spearman's ρ of two series, and the probability of one this far from 0 if every order of the second were equally likely: twice
-    the smaller tail's."""
-    found = stats.permutation_test(
-        (b,),
-        lambda order: stats.spearmanr(a, order).statistic,
-        permutation_type="pairings",
-        n_resamples=1999,  # exact where there are fewer orders
-        rng=np.random.default_rng(0),
-    )
+    """Spearman's ρ of two series, and the probability of one this far from 0 if every order of the second were equally likely: exact of
+    up to seven, else at least `FLOOR`, which `probability` says."""
+    method = stats.PermutationMethod(n_resamples=PERMUTATIONS, rng=np.random.default_rng(0))
+    found = stats.pearsonr(stats.rankdata(a), stats.rankdata(b), method=method)
     return float(found.statistic), float(found.pvalue)
+
+
+def probability(p: float) -> str:
+    """`p = 0.04`; `p < 0.0002` of one that as many permutations as were drawn cannot tell from less."""
+    return f"p < {FLOOR:.1g}" if p <= FLOOR else f"p = {p:.2g}"
 
 
 def bracket(found: tuple[float, float] | None, digits: int = 2) -> str:

@@ -16,7 +16,7 @@ from ..records.run import Run
 from ..records.study import load
 from ..theory.bounds import predicted_stop
 from ..theory.certified import CLIP, FRACTIONS, kl_binary, limit, predicted_steps
-from . import tables
+from . import results, tables
 from .display import figure as show
 from .display import missing, provenance, records, say
 from .figure2 import the_search
@@ -210,7 +210,7 @@ def searches() -> None:
     study, rows, shown, left = load("certified"), [], [], []
     for label in dict.fromkeys(planned.label for planned in study.planned if planned.kind == "search"):
         runs = study.runs(runs_root(), "search", label)
-        scores = tables.errors_by_seed(study.runs(runs_root(), "evaluation", label))
+        scores = results.arm(results.evaluations(), "certified", label).groupby("seed")["error"].mean()
         for run in runs:
             seed = run.parameters["seed"]
             score = f"{scores[seed]:.2f}" if seed in scores else "–"

@@ -42,7 +42,7 @@ of `searches()` alone:
 of `evaluations()` alone:
 
     cell             a published cell in lower case, random-SEED, or study/run of the search that derived it
-    kind             published, random or searched
+    kind             published, random, searched, or own (of a file or a text)
     rule             the edge rule by which the cell was derived, "" for the search's own
     error            test error, %; standard_error: its binomial one, points; test_images, test_loss
     parameters, multiply_adds    of the network trained

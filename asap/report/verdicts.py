@@ -1,4 +1,4 @@
-"""A verdict on a claim of the paper, and what the judges share. Knows records, never torch."""
+"""A verdict on a claim of the paper, how records lead to one, and which records are compared. Knows records, never torch."""
 
 from __future__ import annotations
 
@@ -7,38 +7,127 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from ..records import study as studies
-from ..records.run import Run
-from .inference import Paired
+from . import results
+from .inference import LEVEL, Difference, number
 
-HOLDS, DIRECTION, FAILS, OPEN = "holds", "holds in direction", "does not hold", "cannot be told"
+HOLDS, FAILS = "holds", "does not hold"
+DIRECTION = "holds in direction"  # a statement of the theory that is false as printed, where a weaker one holds
+SEEN, UNSEEN = "seen in one run", "not seen in one run"
+INCONCLUSIVE, OPEN = "inconclusive", "cannot be told"  # the runs disagree; there is no record, or too few to tell
+EQUAL = "no such difference"  # whatever difference there is, it is smaller than the paper's
+PRINTED = "as printed"  # printed numbers, read again
+SHOWN = "no verdict"  # a number of ours that is not comparable with the paper's
+#: How many claims have a verdict, in words; verdicts of one meaning together.
+SUMMARY = {
+    HOLDS: "hold", SEEN: "were seen in one run", DIRECTION: "hold in a weaker form", PRINTED: "are as printed",
+    EQUAL: "show no such difference", INCONCLUSIVE: "are inconclusive", UNSEEN: "were not seen in one run", FAILS: "do not hold",
+    SHOWN: "have a number without a verdict", OPEN: "cannot be told yet",
+}  # fmt: skip
 
-#: The arms of the study `methods` whose space is differentiable, and those that prune by Eq. 13.
-DIFFERENTIABLE = ("ASAP", "DARTS", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
-PRUNING = ("Magnitude, p = 1", "Magnitude, p = 3", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
+#: The arms that prune by Eq. 13, those of DARTS, and ASAP where it prunes at an epoch's end as Eq. 13 does.
+ACCUMULATED = ("Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
+MAGNITUDE = ("Magnitude, p = 1", "Magnitude, p = 3")
+DARTS = ("DARTS", "DARTS, second order")
+LIKE_FOR_LIKE = "Pruning once an epoch"
+STUDIES = ("methods", "design", "sensitivity")  # whose arms are compared; an arm has one name in all of them
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Differences that the claim says are all positive, one for each comparator.
+
+    claimed: the paper's own difference; 0 where it prints none. complete: whether every comparator that the claim needs has a test.
+    """
+
+    parts: Mapping[str, Difference]
+    claimed: float = 0.0
+    complete: bool = True
+    unit: str = "points"
+
+    @property
+    def testable(self) -> list[Difference]:
+        return [part for part in self.parts.values() if part.testable]
+
+    @property
+    def positive(self) -> bool:
+        """Whether every comparator that the claim needs has a test, and every tested difference is positive."""
+        return self.complete and all(part.mean > 0 for part in self.testable)
+
+    def p(self) -> float:
+        """The p value of the claim, or of its opposite; nan where neither has a test.
+
+        The claim needs every difference: its p is the largest. Its opposite needs one: the smallest of those below 0, by Bonferroni.
+        """
+        found = self.testable
+        if found and self.positive:
+            return max(part.p() for part in found)
+        return min((min(1.0, len(found) * part.p()) for part in found if part.mean <= 0), default=float("nan"))
+
+    def verdict(self, p: float, family: int) -> str:
+        """The verdict, by the p value after Holm's correction over a family of so many claims."""
+        if p < LEVEL:
+            return HOLDS if self.positive else FAILS
+        intervals = [interval for part in self.testable if (interval := part.interval(LEVEL / max(1, family)))]
+        within = self.complete and self.claimed > 0 and all(max(abs(low), abs(high)) < self.claimed for low, high in intervals)
+        return EQUAL if intervals and within else OPEN
+
+    def text(self, p: float, family: int) -> str:
+        """Every difference, or their range where there are many; the adjusted p; and what could have been shown."""
+        parts = dict(self.parts)
+        if len(parts) <= 4:
+            said = "; ".join(f"{name}: {part.text()}".replace("points", self.unit) for name, part in parts.items())
+        else:
+            means = [part.mean for part in parts.values()]
+            said = f"{min(means):+.2f} to {max(means):+.2f} {self.unit}, {sum(m > 0 for m in means)} of {len(means)} positive"
+            said += "" if self.testable else " (one run, no test)"
+        if np.isnan(p):
+            return said
+        needed = max(part.detectable(family) for part in self.testable)
+        bound = f"; no difference larger than {self.claimed:g} {self.unit}" if self.verdict(p, family) == EQUAL else ""
+        return f"{said}; adjusted p = {p:.2g}{bound}; could have shown {number(needed, 1)} {self.unit} (power 80 %)"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """ours: our number or finding in words. scale: at which scale, and from how many runs. verdict: one of the four.
+    """ours: our number or finding in words. scale: at which scale, on which copy of the images, from how many runs.
 
-    test: paired differences that the claim says are positive. Their p values are corrected together, so `claims.judged` decides, and
-    `verdict` says what is said until then.
+    test: of a claim that is tested. Such claims are corrected together, so `claims.judged` decides; `verdict` says what is said until then.
     """
 
     ours: str
     scale: str
     verdict: str
-    test: Paired | None = None
+    test: Tested | None = None
 
 
 def missing(what: str) -> Verdict:
     return Verdict(f"no record: {what}", "–", OPEN)
 
 
-def counted(good: int, of: int) -> str:
-    return HOLDS if good == of else FAILS if good == 0 else DIRECTION
+def verdict_from_count(good: int, of: int, runs: int = 0) -> str:
+    """All of several runs: holds; none: does not hold; some: inconclusive; of one run, whether it was seen.
+
+    runs: of the smallest arm, where the runs are of several.
+    """
+    if 0 < good < of:
+        return INCONCLUSIVE
+    if (runs or of) == 1:
+        return SEEN if good else UNSEEN
+    return HOLDS if good else FAILS
+
+
+def verdict_from_order(first: Sequence[float], others: Mapping[str, Sequence[float]]) -> str:
+    """Whether every run of the first arm lies above every run of each other arm, for a claim that it does above all of them.
+
+    An arm whose every run lies above the first's is a counterexample, and the claim does not hold. Where runs overlap it is inconclusive.
+    """
+    if any(max(first) < min(values) for values in others.values()):
+        return FAILS
+    if not all(min(first) > max(values) for values in others.values()):
+        return INCONCLUSIVE
+    return SEEN if min(len(first), *map(len, others.values())) == 1 else HOLDS
 
 
 def listed(values: Mapping[str, Sequence[float]], digits: int, unit: str = "") -> str:
@@ -46,20 +135,52 @@ def listed(values: Mapping[str, Sequence[float]], digits: int, unit: str = "") -
     return "; ".join(f"{label}: {np.mean(v):.{digits}f}{unit}" for label, v in values.items())
 
 
-def arm(root: Path, label: str, kind: str = "search") -> list[Run]:
-    """The finished runs of an arm of the study `methods`, at the cpu scale."""
-    return studies.load("methods").runs(root, kind, label)
+def is_pilot(variant: str) -> bool:
+    """Whether records on this copy of the images are the pilot: those of the JPEG copy."""
+    return "-jpeg" in variant
 
 
-#: ASAP that prunes at an epoch's end, as Eq. 13's methods do: an arm of the study `sensitivity`.
-LIKE_FOR_LIKE = "Pruning once an epoch"
+def one_copy(frame: pd.DataFrame, column: str, groups: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """The rows of one copy of the images alone: records on different copies are never pooled.
+
+    It is the copy on which most arms have two runs or more, the lossless one before the pilot. column: that names the arms; groups: the
+    arms that are compared, alternatives together.
+    """
+
+    def rank(copy: str) -> tuple[int, bool, int]:
+        rows = frame[frame["copy"] == copy]
+        counts = rows[column].value_counts()
+        runs = [max((int(counts.get(name, 0)) for name in group), default=0) for group in groups]
+        return min((min(n, 2) for n in runs), default=0), not is_pilot(copy), len(rows)
+
+    copies = sorted(set(frame["copy"]))
+    return frame[frame["copy"] == max(copies, key=rank)] if copies else frame
 
 
-def like_for_like(root: Path) -> list[Run]:
-    """The finished ASAP searches whose accuracy after a pruning is measured at the moment that the other pruning methods' is."""
-    return studies.load("sensitivity").runs(root, "search", LIKE_FOR_LIKE)
+def labelled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with each row's arm in `label`: of the studies `STUDIES`, or `Random cells`."""
+    label = pd.Series("", index=frame.index, dtype=str)
+    for study in STUDIES:
+        label = label.where(label != "", frame[f"arm_{study}"])
+    if "kind" in frame:
+        label = label.mask((frame["kind"] == "random") & frame["by_recipe"] & (frame["dataset"] == "cifar10"), "Random cells")
+    return frame.assign(label=label)
 
 
-def other_readings(root: Path, scale: str) -> list[Run]:
-    """The finished ASAP searches by the paper's other readings, at this scale: all of the study `sensitivity` but those as decided."""
-    return studies.load("sensitivity").runs(root, "search", study="sensitivity", scale=scale)
+def arms(root: Path, *groups: Sequence[str], kind: str = "search") -> dict[str, pd.DataFrame]:
+    """The finished runs of these arms at the cpu scale, those that are recorded, on one copy of the images; by arm, in order.
+
+    groups: the arms that are compared, alternatives together. kind: search or evaluation.
+    """
+    frame = labelled(results.searches(root) if kind == "search" else results.evaluations(root))
+    labels = [label for group in groups for label in group]
+    frame = one_copy(frame[frame["label"].isin(labels) & (frame["scale"] == "cpu")], "label", groups)
+    return {label: rows for label in labels if len(rows := frame[frame["label"] == label].sort_values("seed"))}
+
+
+def scale_of(*frames: pd.DataFrame) -> str:
+    """`cpu, n = 3`, of the smallest arm; the pilot is named so."""
+    first = frames[0].iloc[0]
+    pilot = ", pilot" if is_pilot(first["variant"]) else ""
+    counts = sorted({len(frame) for frame in frames})
+    return f"{first['scale']}{pilot}, n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from posed import MACHINE, pose, pose_search
 
-from asap.records.run import Recorder
+from asap.records.recorder import Recorder
 from asap.records.study import load
 from asap.report import display, front, results
 

@@ -40,8 +40,7 @@ def cifar10():
 
 def front_page():
     found = front.verdicts()
-    kinds = (front.TRAINED, *dict.fromkeys(front.EVIDENCE.values()))
-    return [*(front.claim_rows([pair for pair in found if front.evidence(pair[1]) == kind]) for kind in kinds), front.test_rows(found)]
+    return [*(front.claim_rows([pair for pair in found if pair[0].evidence == kind]) for kind in front.EVIDENCE), front.test_rows(found)]
 
 
 def second_table():

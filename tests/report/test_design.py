@@ -1,0 +1,122 @@
+"""The comparison that book/design.md fixed, on fabricated frames."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from asap.records.parameters import checkout
+from asap.records.study import load
+from asap.report import design
+from asap.report.design import BETTER, COLUMNS, LOOKS, RANDOM, UNDECIDED, WORSE
+
+FIRST = {"ASAP": 100, "DARTS": 200, "Magnitude, p = 3": 300, "Accumulated gradient, p = 1": 400, "ENAS": 500, "Random search": 600}
+
+
+def frames(counts, means, evaluated=True, seed=0, **changed):
+    """Searches, evaluations and scores with arms of these means (scores; an error is 20 less) and a deviation of 0.1. The parameters of
+    all cells are drawn alike, and a cell of e times the size scores 0.5 more."""
+    rng = np.random.default_rng(seed)
+    runs = [(arm, first + i) for arm, first in FIRST.items() for i in range(counts.get(arm, 0))]
+    cells = [(arm, f"design/{arm}-{number}", number) for arm, number in runs] + [(RANDOM, name, 0) for name in design.RANDOM_CELLS]
+    size = rng.normal(0, 0.05, len(cells))
+    score = np.array([means.get(arm, 90.0) for arm, _, _ in cells]) + rng.normal(0, 0.1, len(cells)) + 0.5 * size
+    millions = 2.5 * np.exp(size)
+    n = len(runs)
+    columns = {"variant": "cifar10", "started": "2026-11-27T00:00:00+00:00"} | changed
+    searches = pd.DataFrame(
+        {"arm_design": [arm for arm, _ in runs], "seed": [s for _, s in runs], "run": [name for _, name, _ in cells[:n]]}
+    ).assign(parameters_36=millions[:n], **columns)
+    evaluations = pd.DataFrame({"cell": [name for _, name, _ in cells], "error": 110 - score, "parameters_36": millions})
+    evaluations = evaluations.assign(by_recipe=True, variant="cifar10", scale="cpu")[: n if evaluated else 0]
+    scores = pd.DataFrame({"cell": [name for _, name, _ in cells], "score": score, "parameters": 1e6 * millions})
+    return searches, evaluations, scores
+
+
+def of(frame, arm, outcome="score", adjusted=False):
+    rows = frame[(frame["arm"] == arm) & (frame["outcome"] == outcome) & (frame["adjusted"] == adjusted)]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def test_the_arms_and_numbers_are_those_of_the_page_and_of_the_study():
+    planned = [p for p in load("design").planned if p.kind == "search"]
+    assert {label: sum(p.label == label for p in planned) for label in FIRST} == {arm: n for arm, n in LOOKS[1].items() if arm != RANDOM}
+    page = (checkout() / "book" / "design.md").read_text(encoding="utf-8")
+    assert "0.0061" in page and "0.0477" in page and "`random-1000` to `random-1199`" in page and len(design.RANDOM_CELLS) == 200
+    for look, level in design.LEVELS.items():
+        assert 2 * stats.norm.sf({1: 2.74, 2: 1.98}[look]) == pytest.approx(level, abs=1e-4)
+
+
+def test_before_the_first_look_nothing_is_computed():
+    frame = design.comparison(*frames({**LOOKS[1], "ENAS": 3}, {}))
+    assert list(frame.columns) == COLUMNS and len(frame) == 4 * 6 and frame["difference"].isna().all() and set(frame["look"]) == {0}
+    assert set(frame["verdict"]) == {"look 1 is not complete: 29 of 30 searches"}
+
+
+@pytest.mark.parametrize("changed", [{"variant": "cifar10-jpeg75"}, {"started": "2026-11-26T13:00:00+00:00"}])
+def test_a_pilot_s_run_or_one_older_than_the_page_never_joins(changed):
+    assert set(design.comparison(*frames(LOOKS[1], {}, **changed))["verdict"]) == {"look 1 is not complete: 0 of 30 searches"}
+
+
+def test_the_first_look_decides_by_dunnett_s_test():
+    searches, evaluations, scores = frames(LOOKS[1], {"ASAP": 91.0, "DARTS": 92.0, "ENAS": 91.02})
+    frame = design.comparison(searches, evaluations, scores)
+    assert [of(frame, arm)["verdict"] for arm in ("DARTS", "ENAS", RANDOM)] == [WORSE, UNDECIDED, BETTER]
+    assert of(frame, "DARTS", "error")["verdict"] == WORSE and of(frame, "DARTS", "error")["difference"] < 0  # a lower error is better
+    groups = {arm: scores.set_index("cell")["score"][searches.loc[searches["arm_design"] == arm, "run"]] for arm in FIRST}
+    groups[RANDOM] = scores.set_index("cell")["score"][design.RANDOM_CELLS]
+    others = [arm for arm in LOOKS[1] if arm != "ASAP"]
+    found = stats.dunnett(*(groups[arm] for arm in others), control=groups["ASAP"], rng=np.random.default_rng(0))
+    for i, arm in enumerate(others):
+        row = of(frame, arm)
+        assert row["p"] == pytest.approx(found.pvalue[i], abs=1e-4) and row["look"] == 1 and row["n"] == LOOKS[1][arm]
+        assert row["difference"] == pytest.approx(groups[arm].mean() - groups["ASAP"].mean())
+        assert (row["low"] > 0 or row["high"] < 0) == (row["p"] < 0.0061)
+
+
+def test_what_is_undecided_says_what_could_have_been_shown():
+    """Of many fabricated first looks with a true difference of that size, four in five find it."""
+    size = of(design.comparison(*frames(LOOKS[1], {})), "DARTS", adjusted=True)["detectable"]
+    rng, critical, hits = np.random.default_rng(1), None, 0
+    df = sum(LOOKS[1].values()) - 7
+    error = 0.1 * np.sqrt(1 / 6 + 1 / 8)
+    critical = stats.t.ppf(1 - 0.0061 / 2 / 4, df)  # between no correction and Bonferroni's of six
+    hits = np.mean(np.abs(rng.normal(size, error, 4000)) / error > critical)
+    assert 0.7 < hits < 0.9
+
+
+def test_size_is_adjusted_for_by_the_slope_within_the_arms():
+    frame = pd.DataFrame({"arm": ["a"] * 3 + ["b"] * 3, "size": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]})
+    frame["value"] = 2 * frame["size"] + (frame["arm"] == "b") * 1.0
+    adjusted = design.size_adjusted(frame)
+    assert adjusted.groupby(frame["arm"]).mean().diff().iloc[-1] == pytest.approx(1.0)
+    raw, equal = (of(design.comparison(*frames(LOOKS[1], {"DARTS": 90.2})), "DARTS", adjusted=a) for a in (False, True))
+    assert equal["high"] - equal["low"] < raw["high"] - raw["low"]  # what sizes explained is gone
+
+
+def test_errors_count_once_every_cell_of_the_look_is_evaluated():
+    searches, evaluations, scores = frames(LOOKS[1], {"DARTS": 92.0})
+    frame = design.comparison(searches, evaluations.iloc[1:], scores)
+    assert of(frame, "DARTS", "error")["verdict"] == "look 1 is not complete: no error of every cell of ASAP"
+    assert of(frame, "DARTS")["verdict"] == WORSE
+    whole = design.comparison(searches, evaluations, scores)
+    assert of(whole, RANDOM, "error")["verdict"] == "no cells are evaluated"
+
+
+def test_the_second_look_takes_twice_the_searches_and_its_own_level():
+    counts = {**LOOKS[2], "ENAS": 7}
+    between = design.comparison(*frames(counts, {"DARTS": 90.15}))
+    assert of(between, "DARTS")["n"] == 6 and of(between, "DARTS")["look"] == 1  # the first searches alone, until all are there
+    frame = design.comparison(*frames(LOOKS[2], {"DARTS": 90.15}))
+    row = of(frame, "DARTS")
+    assert row["n"] == 12 and row["look"] == 2 and (row["verdict"] == WORSE) == (row["p"] < 0.0477)
+    assert row["detectable"] < of(between, "DARTS")["detectable"]
+
+
+def test_without_scores_it_says_so(tmp_path):
+    frame = design.recorded(tmp_path)
+    assert set(frame["verdict"]) == {"look 1 is not complete: 0 of 30 searches"} and design.scores(tmp_path).empty
+    searches, evaluations, scores = frames(LOOKS[1], {})
+    frame = design.comparison(searches, evaluations, scores.iloc[:0])
+    assert "no score of every cell of ASAP, DARTS" in of(frame, "DARTS")["verdict"]
