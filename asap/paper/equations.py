@@ -12,6 +12,9 @@ import numpy as np
 
 SCHEDULES = ("exponential", "constant", "linear", "cosine", "logarithmic")  # of epochs
 DELTA = 0.1  # of Theorem 2's schedule in a search: the probability allowed of pruning the best
+# Theorem C's bets: the fractions λ_k, each with the weight 1/24, and κ: in a search X = clip((r_j − r_i)/(κσ̂), ±1), σ̂ the root mean
+# square of the pair's earlier differences
+FRACTIONS, CLIP = np.geomspace(0.002, 0.98, 24), 6.0
 
 
 def temperature(schedule: str, epoch: float, epochs: int, initial: float, decay: float) -> float:

@@ -84,16 +84,16 @@ def _inside(value: float, within: str) -> bool:
     return (low <= value if within[0] == "[" else low < value) and (value <= high if within[-1] == "]" else value < high)
 
 
-def check(values: Any) -> None:
-    """Compare the fields of a dataclass with their ranges, choices and lengths. Raises `ParameterError`, one line."""
+def check(values: Any, error: type[UserError] = ParameterError) -> None:
+    """Compare the fields of a dataclass with their ranges, choices and lengths. Raises `error`, one line."""
     for f in dataclasses.fields(values):
         value, m = getattr(values, f.name), f.metadata
         if m["choices"] and value not in m["choices"]:
-            raise ParameterError(f"{f.name} must be one of {', '.join(c or 'empty' for c in m['choices'])}, not {shown(value)}")
+            raise error(f"{f.name} must be one of {', '.join(c or 'empty' for c in m['choices'])}, not {shown(value)}")
         if m["within"] and not _inside(value, m["within"]):
-            raise ParameterError(f"{f.name} must lie in {m['within']}, not {shown(value)}")
+            raise error(f"{f.name} must lie in {m['within']}, not {shown(value)}")
         if isinstance(value, str) and len(os.fsencode(value)) > m["longest"]:
-            raise ParameterError(f"{f.name} must have at most {m['longest']} bytes, not {len(os.fsencode(value))}")
+            raise error(f"{f.name} must have at most {m['longest']} bytes, not {len(os.fsencode(value))}")
 
 
 def add_arguments(parser: argparse.ArgumentParser, kind: type[Any], scales: Mapping[str, Mapping[str, Any]] | None = None) -> None:
@@ -106,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser, kind: type[Any], scales: Mapp
         return f"{value:.4g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value) or "empty"
 
     for f in dataclasses.fields(kind):
-        within, choices, about = (f.metadata.get(key, "") for key in ("within", "choices", "help"))
+        within, choices, about = (f.metadata[key] for key in ("within", "choices", "help"))
         limits = f"in {within}" if within else f"one of {', '.join(map(text, choices))}" if choices else ""
         others = [f"{scale}: {text(given[f.name])}" for scale, given in (scales or {}).items() if f.name in given]
         default = "" if f.default == "" else f"default {', '.join([text(f.default), *others])}"

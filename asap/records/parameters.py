@@ -19,7 +19,7 @@ from typing import Any, ClassVar, TypeVar
 from ..paper.equations import SCHEDULES
 from ..paper.space import EDGE_RULES, cell_label
 from .fields import ParameterError, check, parameter, shown, typed
-from .presets import DATASET_NEEDS, DATASET_RECIPES, FREIBURG, METHOD_DEFAULTS, SCALE_NAMES, SCALES
+from .presets import DATASET_NEEDS, DATASET_RECIPES, FORMER_TINY, FREIBURG, METHOD_DEFAULTS, SCALE_NAMES, SCALES
 
 PRUNE_RULES = ("threshold", "certified", "watched")
 DATASETS = ("digits", "cifar10", "cifar100", "svhn", "fashion_mnist", "cinic10", *FREIBURG, "imagenet")
@@ -47,7 +47,9 @@ class Common:
     data_root: str = parameter("", "where data sets lie; default: $ASAP_DATA, else data/", longest=4096, machine=True)
     runs_root: str = parameter("", "where runs are recorded; default: $ASAP_RUNS, else runs/", longest=4096, machine=True)
     download: bool = parameter(False, "let torchvision fetch a data set that is missing", machine=True)
-    minutes: float = parameter(0.0, "stop at the end of an epoch after which the next would not fit; 0: no limit", "[0, ∞)", machine=True)
+    minutes: float = parameter(
+        0.0, "stop after these, with a checkpoint; several processes at an epoch's end; 0: no limit", "[0, ∞)", machine=True
+    )
 
     #: What old records hold of the machine's, or of what no longer is a parameter.
     former: ClassVar[tuple[str, ...]] = ("graphs",)
@@ -220,6 +222,8 @@ def run_name(p: SearchParameters | EvaluationParameters) -> str:
     if isinstance(p, SearchParameters):
         head = p.method
         plain = make(SearchParameters, {"method": p.method, "scale": p.scale}).identity()
+        if p.scale == "tiny" and FORMER_TINY.items() <= own.items():
+            plain |= FORMER_TINY
     else:
         head = f"cell-{own['cell'].lower()}" if p.cell else "cell-of-" + p.run.replace("/", "-")
         plain = make(EvaluationParameters, {"cell": "any", "scale": p.scale, "dataset": p.dataset}).identity()

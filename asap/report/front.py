@@ -25,7 +25,7 @@ KEY = (
     "The cells that ASAP finds are better than those of other searches",
     "The cell reaches 1.68 % error",
 )
-#: The kinds of evidence, as the page of claims calls them.
+#: What the kinds of evidence of `claims.EVIDENCE` are called.
 EVIDENCE = {"training": "Tested by training", "computed": "Computed", "printed": "As printed: the paper's own numbers, read again"}
 PAPER_RUN = "main/asap-cifar10-paper-seed0"
 ASAP, EQ13 = "ASAP", "Pruning by Eq. 13"
@@ -43,7 +43,7 @@ def verdicts() -> list[tuple[Claim, Verdict]]:
 
 
 def count(found: list[tuple[Claim, Verdict]]) -> str:
-    """`**18** hold; **8** hold in direction; …`"""
+    """`**18** hold; **4** were seen in one run; …`"""
     verdicts = Counter(verdict.verdict for _, verdict in found)
     return "; ".join(f"**{verdicts[name]}** {text}" for name, text in SUMMARY.items() if verdicts[name])
 

@@ -10,12 +10,12 @@ import pandas as pd
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from ..paper.equations import DELTA
+from ..paper.equations import CLIP, DELTA, FRACTIONS
 from ..records.parameters import runs_root
 from ..records.run import Run
 from ..records.study import load
 from ..theory.bounds import predicted_stop
-from ..theory.certified import CLIP, FRACTIONS, kl_binary, limit, predicted_steps
+from ..theory.certified import kl_binary, limit, predicted_steps
 from . import results, tables
 from .display import figure as show
 from .display import missing, provenance, records, say

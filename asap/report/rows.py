@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..paper.space import published_cells
 from ..records.parameters import Common, EvaluationParameters, SearchParameters, make
 from ..records.run import Run
 
@@ -130,8 +131,10 @@ def search(run: Run, course: pd.DataFrame) -> dict[str, Any]:
 
 
 def cell_kind(cell: str) -> str:
-    """published, random or searched, by a cell's name."""
-    return "random" if cell.startswith("random-") else "searched" if "/" in cell else "published"
+    """random, searched, published, or own (of a file or a text), by a cell's name."""
+    if cell.startswith("random-"):
+        return "random"
+    return "searched" if "/" in cell else "published" if cell.lower() in map(str.lower, published_cells()) else "own"
 
 
 def evaluation(run: Run) -> dict[str, Any]:

@@ -98,8 +98,21 @@ class Differentiable:
             self.alpha[kind].grad = gradient
         self.optimizer.step()
 
-    def to_prune(self, epoch_ends: bool) -> Masks | None:
+    def going(self) -> dict[str, Tensor] | None:
+        """Which operations are to go, (E, O), as the device knows it; None where the method prunes at no step."""
         return None
+
+    def to_prune(self, epoch_ends: bool) -> Masks | None:
+        going = self.going() if self.learns() and (epoch_ends or self.parameters.prune_every == "step") else None
+        if going is None or not torch.stack(list(going.values())).any():  # the one look at the device that a step needs
+            return None
+        return {kind: mask.cpu().numpy() for kind, mask in going.items()}
+
+    def mask(self) -> None:
+        """Prune what `to_prune` would after an update: Φ is then 0, which is as good as a deletion (`Masking`)."""
+        going = self.going() if self.parameters.prune_every == "step" else None
+        if going is not None:
+            self.pruned(going)
 
     def pruned(self, masks: Mapping[str, np.ndarray | Tensor]) -> None:
         for kind, mask in masks.items():

@@ -12,7 +12,7 @@ from ..paper.equations import theorem2_temperature, threshold
 from ..paper.space import CELL_KINDS
 from ..records.parameters import SearchParameters
 from .alpha import Differentiable
-from .method import Masks, Step
+from .method import Step
 
 
 class Anneal(Differentiable):
@@ -53,18 +53,8 @@ class Anneal(Differentiable):
         operations = alive.sum(1, keepdim=True) if p.threshold_operations == "left" else len(self.operations)
         return (self.phi(kind).detach() < p.threshold / operations) & alive
 
-    def mask(self) -> None:
-        """Prune what `to_prune` would after an update: Φ is then 0, which is as good as a deletion (`Masking`)."""
-        if self.parameters.prune_every == "step":
-            self.pruned({kind: self.below(kind) for kind in CELL_KINDS})
-
-    def to_prune(self, epoch_ends: bool) -> Masks | None:
-        if not self.learns() or (self.parameters.prune_every == "epoch" and not epoch_ends):
-            return None
-        below = {kind: self.below(kind) for kind in CELL_KINDS}
-        if not torch.stack(list(below.values())).any():  # the one look at the device that a step needs
-            return None
-        return {kind: mask.cpu().numpy() for kind, mask in below.items()}
+    def going(self) -> dict[str, Tensor] | None:
+        return {kind: self.below(kind) for kind in CELL_KINDS}
 
     def status(self) -> dict[str, float]:
         """threshold: θ; where it differs from edge to edge, the mean of 0.4 over the operations that an edge has left."""

@@ -18,14 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..paper.equations import DELTA
+from ..paper.equations import CLIP, DELTA, FRACTIONS
 from ..paper.space import CELL_KINDS
 from ..records.parameters import SearchParameters
-from ..theory.certified import CLIP, FRACTIONS
 from .alpha import Differentiable
 from .asap import Anneal
 from .darts import Darts
-from .method import Masks
 
 STATE = ("wealth", "squares", "count", "certified", "squares_before", "count_before")
 
@@ -51,7 +49,7 @@ class Certificate:
         self.squares_before.copy_(self.squares)
         self.count_before.copy_(self.count)
 
-    def observe(self, gradient: Tensor, phi: Tensor, temperature: float, alive: Tensor) -> None:
+    def observe(self, gradient: Tensor, phi: Tensor, temperature: float | Tensor, alive: Tensor) -> None:
         """One step's raw gradient of α, taken at these Φ and T; all (E, N)."""
         there = alive & (phi > 1e-30)  # smaller, the quotient is no number; the past decides
         reward = torch.where(there, -temperature * gradient.double() / phi.double(), 0.0)
@@ -101,19 +99,13 @@ class Betting(Differentiable):
 
     def apply(self, gradients: Mapping[str, Tensor]) -> None:
         for kind, gradient in gradients.items():
-            self.certificates[kind].observe(gradient, self.phi(kind).detach(), self.temperature, self.alive[kind])
+            self.certificates[kind].observe(gradient, self.phi(kind).detach(), self.heat, self.alive[kind])
         super().apply(gradients)
 
-    def to_prune(self, epoch_ends: bool) -> Masks | None:
-        p = self.parameters
-        if p.prune_rule != "certified":
-            return super().to_prune(epoch_ends)
-        if not self.learns() or (p.prune_every == "epoch" and not epoch_ends):
-            return None
-        lost = {kind: self.certificates[kind].losers(self.alive[kind]) for kind in CELL_KINDS}
-        if not torch.stack(list(lost.values())).any():  # the one look at the device that a step needs
-            return None
-        return {kind: mask.cpu().numpy() for kind, mask in lost.items()}
+    def going(self) -> dict[str, Tensor] | None:
+        if self.parameters.prune_rule != "certified":
+            return super().going()
+        return {kind: self.certificates[kind].losers(self.alive[kind]) for kind in CELL_KINDS}
 
     def snapshot(self) -> dict[str, dict[str, np.ndarray]]:
         more = {kind: {name: v.cpu().float().numpy() for name, v in c.columns().items()} for kind, c in self.certificates.items()}

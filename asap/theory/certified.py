@@ -15,10 +15,8 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import logsumexp
 from scipy.stats import binomtest
 
+from ..paper.equations import CLIP, FRACTIONS
 from .bounds import TheoryError
-
-FRACTIONS = np.geomspace(0.002, 0.98, 24)  # λ_k; each has the weight p_k = 1/24
-CLIP = 6.0  # κ: in a search X = clip((r_j − r_i)/(κσ̂), ±1), σ̂ the root mean square of the pair's earlier differences
 
 
 class Wealth:

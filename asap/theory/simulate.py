@@ -16,8 +16,9 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import binomtest
 
-from ..records.parameters import typed
-from .bounds import SCHEDULES, bernstein_bound, check, check_nu, radius, rho
+from ..records.fields import check as check_fields
+from ..records.fields import parameter, typed
+from .bounds import SCHEDULES, TheoryError, bernstein_bound, check, check_nu, radius, rho
 from .certified import Wealth, limit
 
 NOISES = ("rademacher", "uniform", "antithetic", "common", "unequal")
@@ -28,41 +29,34 @@ WITHOUT_RADIUS = ("bernstein", "certified")  # rules that read the gradients the
 class Setting:
     """One simulation. Every field enters the random stream through the seed alone, so a setting fixes its outcome."""
 
-    operations: int = 7  # N
-    delta: float = 0.1  # δ, the allowed probability of pruning the best
-    gap: float = 0.5  # Δ, in units of L
-    noise: str = "rademacher"
-    schedule: str = "theorem2"
-    repetitions: int = 2000
-    seed: int = 11
-    horizon: int = 100_000  # α steps after which a repetition counts as unfinished
-    shrink: float = 1.0  # what the radius is multiplied by; below 1, the negative control (or L underestimated)
-    hold: int = 1  # α steps for which a draw of the noise is held: dependence through time
-    switch: int = 0  # the α step after which operation 1 is the best; 0: never
-    spread: float = 1.0  # the noise's magnitude relative to L; `unequal` gives the best all of it and the others a tenth
-    shift: float = 0.0  # what all means have in common
-    optimizer: str = "sgd"  # or adam
-    nu_power: float = 0.0  # p of ν_t = t^p/N, the theorem's free choice; must keep Nν_t < e^t
-    coupled: bool = False  # gradients through the softmax, with the true factor 1/T
+    operations: int = parameter(7, "N", "[2, 1000]")
+    delta: float = parameter(0.1, "δ, the allowed probability of pruning the best", "(0, 1)")
+    gap: float = parameter(0.5, "Δ, in units of L", "[0, 2]")
+    noise: str = parameter("rademacher", "of the gradients", choices=NOISES)
+    schedule: str = parameter("theorem2", "of T and θ", choices=SCHEDULES)
+    repetitions: int = parameter(2000, "of the simulation", "[1, 10000000]")
+    seed: int = parameter(11, "of all that is drawn", "[0, 1e18]")
+    horizon: int = parameter(100_000, "α steps after which a repetition counts as unfinished", "[1, 10000000]")
+    shrink: float = parameter(1.0, "what the radius is multiplied by; below 1, the negative control (or L underestimated)", "(0, ∞)")
+    hold: int = parameter(1, "α steps for which a draw of the noise is held: dependence through time", "[1, 10000000]")
+    switch: int = parameter(0, "the α step after which operation 1 is the best; 0: never", "[0, 10000000]")
+    spread: float = parameter(1.0, "the noise relative to L; unequal gives the best all of it and the others a tenth", "(0, 1]")
+    shift: float = parameter(0.0, "what all means have in common", "[-1, 1]")
+    optimizer: str = parameter("sgd", "of α", choices=("sgd", "adam"))
+    nu_power: float = parameter(0.0, "p of ν_t = t^p/N, the theorem's free choice; must keep Nν_t < e^t", "[-100, 100]")
+    coupled: bool = parameter(False, "gradients through the softmax, with the true factor 1/T")
 
     def __post_init__(self) -> None:
-        check(self._conditions())
+        check_fields(self, TheoryError)
+        check(self._relations())
         if self.schedule != "literal":
             check_nu(self.operations, self.log_nu, min(self.horizon, 1000))
 
-    def _conditions(self) -> dict[str, bool]:
+    def _relations(self) -> dict[str, bool]:
+        memory = 7 * 8 * self.repetitions * self.operations / 1e9  # GB
         return {
-            "operations must be at least 2": self.operations >= 2,
-            "delta must lie in (0, 1)": 0 < self.delta < 1,
-            "gap must lie in [0, 2]": 0 <= self.gap <= 2,
-            f"noise must be one of {', '.join(NOISES)}": self.noise in NOISES,
-            f"schedule must be one of {', '.join(SCHEDULES)}": self.schedule in SCHEDULES,
-            "repetitions, horizon and hold must be at least 1": min(self.repetitions, self.horizon, self.hold) >= 1,
-            "shrink must be positive": self.shrink > 0,
-            "switch and seed must not be negative": min(self.switch, self.seed) >= 0,
-            "spread must lie in (0, 1]": 0 < self.spread <= 1,
+            f"repetitions × operations need {memory:.1f} GB; at most 1": memory <= 1,
             "spread is of the other noises; rademacher steps are ±1": self.spread == 1 or self.noise != "rademacher",
-            "optimizer must be sgd or adam": self.optimizer in ("sgd", "adam"),
             "gap/2 + |shift|, and with noise unequal spread too, must not exceed 1": self.gap / 2
             + abs(self.shift)
             + self.spread * (self.noise == "unequal")

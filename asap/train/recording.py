@@ -101,11 +101,10 @@ def same_threads(folder: Path, here: dict[str, Any]) -> None:
     there = info.get("machine", {})
     if info["status"] == "finished" or there.get("device") != "cpu" or here["device"] != "cpu":
         return
-    for name, give in (("threads", "--threads {}"), ("processes", "torchrun --nproc-per-node {}")):
+    for name, give in (("threads", "--threads "), ("processes", "torchrun --nproc-per-node ")):
         begun, now = there.get(name, 1), here.get(name, 1)
         if begun != now:
-            mend = f"give {give.format(begun)}, or delete the folder"
-            raise RecordError(f"{folder} was begun with {begun} {name}, and would end otherwise with {now}: {mend}")
+            raise RecordError(f"{folder} was begun with {give}{begun}, and would end otherwise with {now}: give that, or delete the folder")
 
 
 def sweep(recorder: Recorder) -> None:

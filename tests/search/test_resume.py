@@ -110,7 +110,7 @@ def test_a_run_goes_on_with_the_threads_it_was_begun_with(tmp_path, monkeypatch,
     interrupted(monkeypatch, small_search, steps=1)
     path = next(tmp_path.glob("runs/*/*/run.json"))
     before = path.read_bytes()
-    with pytest.raises(RecordError, match="begun with 1 threads, and would end otherwise with 2: give --threads 1, or"):
+    with pytest.raises(RecordError, match="begun with --threads 1, and would end otherwise with 2: give that, or delete"):
         small_search(threads=2)
     assert path.read_bytes() == before
     path.with_name("checkpoint.pt").unlink()  # nothing done yet: it may begin as it likes

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from asap import cli
+from asap.paper.equations import FRACTIONS
 from asap.records.parameters import ParameterError, SearchParameters, make
 from asap.records.run import Run
 from asap.search.certified import Certificate
 from asap.search.methods import make_method
 from asap.theory.bounds import TheoryError, expected_stop
-from asap.theory.certified import CASES, FRACTIONS, Wealth, false_certificates, information, limit, predicted_steps
+from asap.theory.certified import CASES, Wealth, false_certificates, information, limit, predicted_steps
 from asap.theory.simulate import Setting, simulate
 
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 import asap.search.alpha
-import asap.search.asap
 import asap.search.loop
 import asap.train.evaluate
 from asap.networks.cuda import BatchedSupernet
@@ -153,7 +152,7 @@ def test_a_search_with_replayed_steps_leaves_the_same_record(monkeypatch, quick_
     numbers_as_tensors(monkeypatch)
     monkeypatch.setattr(asap.search.loop, "graphed", recorded(backends))
     looks = []
-    monkeypatch.setattr(asap.search.asap.Anneal, "to_prune", lambda self, epoch_ends: looks.append(epoch_ends))
+    monkeypatch.setattr(asap.search.alpha.Differentiable, "to_prune", lambda self, epoch_ends: looks.append(epoch_ends))
     replayed = Run.open(quick_search(root="replayed", **GENTLE))
     close(plain, replayed, 1e-4)
     assert 35 > plain.epochs()["operations_normal"].iloc[0] > plain.epochs()["operations_normal"].iloc[-1]
