@@ -21,8 +21,8 @@ KEY = (
     "The search converges to a single network",
     "Pruning during the search has no relaxation bias",
     "Gradual pruning decreases the search time",
-    "ASAP improves DARTS' accuracy",
-    "The cell is better than other cells of its space",
+    "The cells that ASAP finds are better than other cells",
+    "The cells that ASAP finds are better than those of other searches",
     "The cell reaches 1.68 % error",
 )
 #: What the kinds of evidence of `claims.EVIDENCE` are called.

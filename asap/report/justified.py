@@ -10,7 +10,7 @@ from ..paper.equations import DELTA
 from ..records.parameters import runs_root
 from ..records.study import load
 from ..theory.certified import kl_binary
-from . import tables
+from . import results, tables
 from .certificates import certificates, covariance, edges, replay
 from .display import figure as show
 from .display import missing, provenance, records, say
@@ -102,7 +102,7 @@ def searches() -> None:
     study, rows, shown, left = load("certified"), [], [], []
     for label in dict.fromkeys(planned.label for planned in study.planned if planned.kind == "search"):
         runs = study.runs(runs_root(), "search", label)
-        scores = tables.errors_by_seed(study.runs(runs_root(), "evaluation", label))
+        scores = results.arm(results.evaluations(), "certified", label).groupby("seed")["error"].mean()
         for run in runs:
             seed = run.parameters["seed"]
             score = f"{scores[seed]:.2f}" if seed in scores else "–"

@@ -19,9 +19,10 @@ SCALE = "cpu"
 
 
 def recorded(dataset: str = "cifar10", scale: str = SCALE) -> dict[str, pd.DataFrame]:
-    """The finished evaluations on a data set by the scale's recipe, by the copy of the images that they saw, the lossless copy first."""
+    """The finished evaluations of published, random and searched cells on a data set by the scale's recipe, by the copy of the images
+    that they saw, the lossless copy first."""
     frame = results.evaluations()
-    frame = frame[(frame["dataset"] == dataset) & (frame["scale"] == scale) & frame["by_recipe"]]
+    frame = frame[(frame["dataset"] == dataset) & (frame["scale"] == scale) & frame["by_recipe"] & (frame["kind"] != "own")]
     copies = sorted(frame["copy"].unique(), key=lambda copy: ("-jpeg" in copy, copy))
     return {copy: frame[frame["copy"] == copy] for copy in copies}
 

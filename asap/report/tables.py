@@ -1,19 +1,17 @@
-"""The paper's tables as data frames: its own rows, the sizes we computed, the errors we recorded."""
+"""The numbers that the paper prints, the sizes of cells that were computed, and the cells that were recorded."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ..paper.space import Genotype, cell_by_name
-from ..records.run import RecordError, Run
+from ..records.run import RecordError
 from . import results
 
 SAME, DIFFERS = "as printed", "differs"
@@ -50,17 +48,9 @@ def size_verdict(computed: float, printed: float) -> str:
 
 def recorded_cells(root: Path) -> dict[str, Genotype]:
     """The cells of committed records that were not published: a search's by its study/run, and the random ones that were trained."""
-    searched = {run: results.record(run, root).genotype() for run in results.searches(root)["run"]}
-    trained = results.evaluations(root).query("kind == 'random'")["cell"]
-    return searched | {name: cell_by_name(name) for name in sorted(set(trained))}
-
-
-def errors_by_seed(runs: Sequence[Run]) -> dict[int, float]:
-    """The test error in per cent of each seed, the mean where several cells share one."""
-    found: dict[int, list[float]] = {}
-    for run in runs:
-        found.setdefault(run.parameters["seed"], []).append(run.outcome["test_error"])
-    return {seed: float(np.mean(values)) for seed, values in found.items()}
+    evaluations = results.evaluations(root)
+    searched = {name: results.record(name, root).genotype() for name in results.searches(root)["run"]}
+    return searched | {name: cell_by_name(name) for name in sorted(set(evaluations.loc[evaluations["kind"] == "random", "cell"]))}
 
 
 def markdown(headers: list[str], rows: list[list[str]]) -> str:

@@ -1,14 +1,17 @@
 """The pages of figures and tables: which records they show, and what they make of them."""
 
+import dataclasses
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from posed import cut, pose, pose_search
 
+from asap.paper.space import cell_by_name
 from asap.records.parameters import checkout
 from asap.records.study import load
 from asap.report import costs, discussion, display, figure1, figure6, figure7, palette, results, table1, table2, table3, tables
@@ -201,3 +204,22 @@ def test_a_gpu_s_record_is_shown_and_a_damaged_one_named(root, monkeypatch):
 def test_other_studies_figures_have_sources():
     rows = discussion.other_rows()
     assert rows["source"].str.fullmatch(r"\{cite:p\}`\w+`").all() and len(rows) >= 10
+
+
+def test_only_runs_by_their_scale_s_recipe_and_of_committed_studies_count(root):
+    planned = next(p for p in load("transfer").planned if p.parameters.dataset == "cifar10")
+    for name, changed in (("plain", {}), ("replayed", {"graphs": True}), ("wide", {"channels": 20}), ("tried", {"study": "scratch"})):
+        parameters = dataclasses.replace(planned.parameters, **changed)
+        pose(root, SimpleNamespace(name=f"{parameters.study}/{name}", parameters=parameters), 17.0)
+    (evaluations,) = table1.recorded().values()
+    assert sorted(evaluations["run"]) == ["cells/plain", "cells/replayed"]
+
+
+def test_the_sizes_are_of_searched_cells_and_of_random_ones_that_were_trained(root):
+    for planned in load("transfer").planned:
+        p = planned.parameters
+        if p.cell in ("random-1", "PNAS") and p.seed == 0 and p.dataset == "cifar10":
+            pose(root, planned, 17.0)
+    assert tables.recorded_cells(root) == {"random-1": cell_by_name("random-1")}
+    shutil.copytree(checkout() / "runs" / "main", root / "main")
+    assert {"random-1", "main/asap-cifar10-cpu-seed0"} <= set(tables.recorded_cells(root))
