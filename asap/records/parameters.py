@@ -35,13 +35,13 @@ class Common:
     dataset: str = parameter(
         "cifar10", f"{', '.join(DATASETS)}, under the data root; or the path of an image folder, recorded as its name", longest=4096
     )
-    folder: str = parameter("", "the image folder behind `dataset`, found from it", longest=4096, machine=True)
-    image_size: int = parameter(0, "side to which an image folder's images are scaled and cropped; 0: they have one size", "[0, 4096]")
-    test_share: float = parameter(0.0, "of each class of an image folder without a test half, what is tested on", "[0, 1)")
     scale: str = parameter("tiny", "which values stand for those not given", choices=SCALE_NAMES)
     seed: int = parameter(0, "of every random stream", "[0, 1e18]")
     study: str = parameter("scratch", "the folder under runs/", longest=100)
     images: int = parameter(0, "training images used, drawn once by the seed; 0: all", "[0, 10000000]")
+    folder: str = parameter("", "the image folder behind `dataset`, found from it", longest=4096, machine=True)
+    image_size: int = parameter(0, "side to which an image folder's images are scaled and cropped; 0: they have one size", "[0, 4096]")
+    test_share: float = parameter(0.0, "of each class of an image folder without a test half, what is tested on", "[0, 1)")
     momentum: float = parameter(0.9, "of SGD (DARTS)", "[0, 1)")
     weight_decay: float = parameter(3e-4, "of the weights (DARTS)", "[0, ∞)")
     gradient_clip: float = parameter(5.0, "the largest norm of the weights' gradient (DARTS)", "(0, ∞)")
