@@ -45,10 +45,10 @@ browser: .venv/installed
 bench: .venv/installed
 	$(BIN)/python tests/benchmarks/bench.py
 
-# a GPU's part: checks it against the CPU, measures it, then searches at paper scale for MINUTES; again, and it goes on
-MINUTES ?= 8
+# a GPU's part, in MINUTES: checks it against the CPU, measures it, then searches at paper scale, or runs what is left of STUDY; again, and it goes on
+MINUTES ?= 13
 gpu-study:
-	$(PYTHON) tests/benchmarks/gpu_study.py --minutes $(MINUTES)
+	$(PYTHON) tests/benchmarks/gpu_study.py --minutes $(MINUTES) $(if $(STUDY),--study $(STUDY))
 
 lint: .venv/installed
 	$(BIN)/ruff check asap tests

@@ -30,6 +30,7 @@ __all__ = [
     "UserError",
     "evaluate",
     "find_runs",
+    "load",
     "make",
     "published_cell",
     "published_cells",
@@ -50,6 +51,16 @@ def evaluate(*, progress: bool = True, **parameters: Any) -> Path:
     from .train.evaluate import evaluate as run
 
     return run(make(EvaluationParameters, parameters), progress)
+
+
+def load(run: str | Path, runs_root: str = "") -> Any:
+    """The trained network of an evaluation, in eval mode, with its normalisation and `class_names`: a `train.predict.Classifier`.
+
+    run: its folder, or study/run under the runs root. Raises `UserError`, one line, where there is none.
+    """
+    from .train.predict import load as read
+
+    return read(run, runs_root)
 
 
 def __getattr__(name: str) -> Any:

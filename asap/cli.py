@@ -1,4 +1,4 @@
-"""The command line: `asap search|evaluate|theory|cells|plot|runs|study`, with the parameters of records/parameters.py by name.
+"""The command line: `asap search|evaluate|predict|score|theory|cells|plot|runs|study`, with the parameters by name.
 
 Progress goes to standard error; the last line on standard output is the run's folder. Exit status: 2 and one line on
 standard error for bad input, 1 for a run that failed, 130, 143 or 129 when interrupted by
@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +24,11 @@ from .records.presets import SCALES
 KINDS: dict[str, tuple[type[SearchParameters | EvaluationParameters], str, str]] = {
     "search": (SearchParameters, "search", "search for a cell"),
     "evaluate": (EvaluationParameters, "evaluation", "train and test a cell"),
+}
+#: Commands that a room has of its own: where `add_arguments` and `command` stand, and what it does.
+ROOMS = {
+    "score": (".score.surrogate", "score cells by the surrogate trained on NAS-Bench-301's labels"),
+    "predict": (".train.predict", "classify images by the network that an evaluation trained, or export it"),
 }
 
 
@@ -70,6 +76,10 @@ def _command(argv: list[str]) -> int:
     cells.add_argument("--channels", type=int, default=36, help="of the first cell of the network of 4.2; default 36")
     cells.add_argument("--json", action="store_true", help="one JSON object: name → parameters, multiply_adds, source")
     cells.add_argument("--record", action="store_true", help="write the sizes of all cells, the recorded ones too, under runs/sizes/")
+    for name, (room, text) in ROOMS.items():
+        sub = add(name, text)
+        if name == named:
+            import_module(room, __package__).add_arguments(sub)
     plot = add("plot", "draw a cell")
     plot.add_argument("cell", help="a run (a folder, or study/run), or what `asap evaluate --cell` takes")
     plot.add_argument("--output", required=True, help="the file to write, .svg")
@@ -91,6 +101,8 @@ def _command(argv: list[str]) -> int:
         if command in KINDS and rest[0].startswith("--"):
             make(KINDS[command][0], {name: ""})  # names the valid ones
         raise UserError(f"unexpected argument {rest[0]!r}")
+    if command in ROOMS:
+        return int(import_module(ROOMS[command][0], __package__).command(given))
     call = {"search": _search, "evaluate": _evaluate, "theory": _theory, "cells": _cells, "plot": _plot, "runs": _runs, "study": _study}
     return call[command](given)
 
@@ -276,9 +288,8 @@ def _study(given: dict[str, Any]) -> int:
         known = [seconds for seconds in left.values() if seconds is not None]
         unknown = f", {len(left) - len(known)} of unknown time" if len(left) > len(known) else ""
         done = len(study.planned) - len(left)
-        print(
-            f"{study.name}: {done} of {len(study.planned)} runs finished; the rest about {sum(known) / 3600:.1f} h one at a time{unknown}"
-        )
+        rest = f"the rest about {sum(known) / 3600:.1f} h one at a time{unknown}"
+        print(f"{printable(study.name)}: {done} of {len(study.planned)} runs finished; {rest}")
     return 0
 
 

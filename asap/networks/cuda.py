@@ -32,7 +32,7 @@ class _Laid(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *grad.unbind()
+        return None, *grad.reshape(-1).view(grad.shape).unbind()  # of the very strides of the parameters, or each would be copied
 
 
 class Stacked:

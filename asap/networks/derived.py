@@ -11,7 +11,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..paper.space import Genotype
 from .kernels import contiguous_gradient
-from .operations import FactorizedReduce, Identity, ReLUConvBN, Source, SqueezeExcitation, drop_path, make_operation, project, readers
+from .operations import (
+    FactorizedReduce,
+    Identity,
+    ReLUConvBN,
+    Source,
+    SqueezeExcitation,
+    drop_path,
+    make_operation,
+    project,
+    readers,
+    source_side,
+)
 
 
 class DerivedCell(nn.Module):
@@ -39,7 +50,12 @@ class DerivedCell(nn.Module):
         )
         self.operations = nn.ModuleList(
             make_operation(
-                edge.operation, channels, self.stride(edge.source), affine=True, pool_norm=False, odd=self.side(edge.source, side) % 2 == 1
+                edge.operation,
+                channels,
+                self.stride(edge.source),
+                affine=True,
+                pool_norm=False,
+                odd=source_side(kind, edge.source, side) % 2 == 1,
             )
             for edge in self.edges
         )
@@ -61,10 +77,6 @@ class DerivedCell(nn.Module):
             sources.append(Source(contiguous_gradient(total)))
         output = torch.cat([sources[node].x for node in self.concat], 1)
         return output if self.attention is None else self.attention(output)
-
-    def side(self, source: int, side: int) -> int:
-        """The side of a source node, `side` being that of the cell's inputs."""
-        return side // 2 if self.kind == "reduce" and source >= 2 else side
 
     def stride(self, source: int) -> int:
         return 2 if self.kind == "reduce" and source < 2 else 1
@@ -95,7 +107,7 @@ class AuxiliaryHead(nn.Module):
         return self.head(self.features(rectified).flatten(1))
 
 
-#: How the images of a data set enter the network: their side is divided by 1 or by 8.
+#: How the images of a data set enter the network: their side is divided by 1 or by 8, and rounded up.
 STEMS = {"cifar": 1, "imagenet": 8}
 
 
@@ -112,8 +124,8 @@ def imagenet_stem(image_channels: int, channels: int) -> nn.ModuleList:
 class DerivedNetwork(nn.Module):
     """A stem, `layers` cells with reductions at one and two thirds, a linear head, and an auxiliary head if asked for.
 
-    channels: of the first cells, doubled at each reduction. image_size: side of the (square) images, a multiple of 4
-    with the stem `cifar` (3×3, 3C channels) and of 32 with `imagenet` (`imagenet_stem`).
+    channels: of the first cells, doubled at each reduction. image_size: side of the (square) images, at least 8
+    with the stem `cifar` (3×3, 3C channels) and 64 with `imagenet` (`imagenet_stem`).
     squeeze_excitation: whether each cell ends in one (the paper's ImageNet network).
     """
 
@@ -131,7 +143,7 @@ class DerivedNetwork(nn.Module):
     ) -> None:
         super().__init__()
         before_last = last = 3 * channels if stem == "cifar" else channels
-        side, reduced = image_size // STEMS[stem], stem == "imagenet"
+        side, reduced = -(-image_size // STEMS[stem]), stem == "imagenet"
         if stem == "cifar":
             conv = nn.Conv2d(image_channels, last, 3, padding=1, bias=False)
             self.stems = nn.ModuleList([nn.Sequential(conv, nn.BatchNorm2d(last))])
@@ -145,7 +157,7 @@ class DerivedNetwork(nn.Module):
             channels *= 2 if kind == "reduce" else 1
             self.cells.append(DerivedCell(genotype, kind, before_last, last, channels, reduced, side, squeeze_excitation))
             before_last, last, reduced = last, len(genotype.concat(kind)) * channels, kind == "reduce"
-            side //= 2 if kind == "reduce" else 1
+            side = source_side(kind, 2, side)
             if auxiliary and i == self.auxiliary_after:
                 self.auxiliary = AuxiliaryHead(last, side, classes)
         self.head = nn.Linear(last, classes)

@@ -98,7 +98,10 @@ class Zero(Operation):
 
 
 class FactorizedReduce(Operation):
-    """skip_connect at stride 2: two 1×1 convolutions of half the channels, the second on the image shifted by one pixel."""
+    """skip_connect at stride 2: two 1×1 convolutions of half the channels, the second on the image shifted by one pixel.
+
+    An image of odd sides is first padded with a row and a column of zeros, so that the two have one size.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, affine: bool) -> None:
         super().__init__()
@@ -108,6 +111,8 @@ class FactorizedReduce(Operation):
         self.norm = BatchNorm(channels_out, affine=affine)
 
     def body(self, x: Tensor) -> Tensor:
+        if x.shape[2] % 2 or x.shape[3] % 2:
+            x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
         return torch.cat([conv(part) for conv, part in zip(self.convs, Corners.apply(x), strict=True)], 1)
 
 
@@ -219,6 +224,11 @@ class SqueezeExcitation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weights = torch.sigmoid(self.excite(F.relu(self.squeeze(x.mean((2, 3))))))
         return x * weights[:, :, None, None]
+
+
+def source_side(kind: str, source: int, side: int) -> int:
+    """The side of the node `source` of a cell of this kind, `side` being that of the cell's inputs: a reduction halves it, rounded up."""
+    return -(-side // 2) if kind == "reduce" and source >= 2 else side
 
 
 def make_operation(name: str, channels: int, stride: int, affine: bool, pool_norm: bool, odd: bool = False) -> Operation:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..paper.space import CELL_KINDS, NODES, edges
 from .kernels import batch_norm, contiguous_gradient, unphase, weighted_sum
-from .operations import DilConv, FactorizedReduce, Operation, Pool, ReLUConvBN, Source, make_operation, project, readers
+from .operations import DilConv, FactorizedReduce, Operation, Pool, ReLUConvBN, Source, make_operation, project, readers, source_side
 
 
 def scaled_norm(x: Tensor, norm: nn.BatchNorm2d, scale: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ class SearchCell(nn.Module):
     """One cell of mixed operations. Its inputs are the outputs of the two cells before it."""
 
     def __init__(
-        self, kind: str, operations: tuple[str, ...], nodes: int, before_last: int, last: int, channels: int, reduced: bool
+        self, kind: str, operations: tuple[str, ...], nodes: int, before_last: int, last: int, channels: int, reduced: bool, side: int
     ) -> None:
         super().__init__()
         self.kind, self.operations, self.nodes = kind, operations, nodes
@@ -45,7 +45,8 @@ class SearchCell(nn.Module):
         for source, _ in edges(nodes):
             edge = nn.ModuleDict()
             for name in operations:
-                operation = make_operation(name, channels, self.stride(source), affine=False, pool_norm=True)
+                odd = source_side(kind, source, side) % 2 == 1
+                operation = make_operation(name, channels, self.stride(source), affine=False, pool_norm=True, odd=odd)
                 if isinstance(operation, Pool):
                     pools: nn.ModuleDict = self.pools[source]  # type: ignore[assignment]
                     if name not in pools:
@@ -118,12 +119,20 @@ class SearchCell(nn.Module):
 class Supernet(nn.Module):
     """DARTS' search network: a stem, `layers` cells with reductions at one and two thirds, a linear head.
 
-    channels: of the first cells (16 in the paper); doubled at each reduction. classes, image_channels: of the data set.
+    channels: of the first cells (16 in the paper); doubled at each reduction. classes, image_channels, image_size: of the data set;
+    images of another side than image_size work where it halves as evenly.
     `alive[kind]` is a boolean array (E, O); `prune` takes operations out of it and deletes their weights.
     """
 
     def __init__(
-        self, operations: tuple[str, ...], channels: int, layers: int, nodes: int = NODES, classes: int = 10, image_channels: int = 3
+        self,
+        operations: tuple[str, ...],
+        channels: int,
+        layers: int,
+        nodes: int = NODES,
+        classes: int = 10,
+        image_channels: int = 3,
+        image_size: int = 32,
     ) -> None:
         super().__init__()
         self.operations, self.nodes = operations, nodes
@@ -131,12 +140,13 @@ class Supernet(nn.Module):
         stem = 3 * channels
         self.stem = nn.Sequential(nn.Conv2d(image_channels, stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem))
         self.cells = nn.ModuleList()
-        before_last, last, reduced = stem, stem, False
+        before_last, last, reduced, side = stem, stem, False, image_size
         for i in range(layers):
             kind = "reduce" if i in (layers // 3, 2 * layers // 3) else "normal"
             channels *= 2 if kind == "reduce" else 1
-            self.cells.append(SearchCell(kind, operations, nodes, before_last, last, channels, reduced))
+            self.cells.append(SearchCell(kind, operations, nodes, before_last, last, channels, reduced, side))
             before_last, last, reduced = last, nodes * channels, kind == "reduce"
+            side = source_side(kind, 2, side)
         self.head = nn.Linear(last, classes)
 
     def forward(self, x: Tensor, phi: Mapping[str, Tensor], active: Mapping[str, list[list[int]]] | None = None) -> Tensor:

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-SCHEDULES = ("exponential", "constant", "linear", "cosine", "logarithmic")  # of epochs
+EPOCH_SCHEDULES = ("exponential", "constant", "linear", "cosine", "logarithmic")  # of the temperature, epoch by epoch
 DELTA = 0.1  # of Theorem 2's schedule in a search: the probability allowed of pruning the best
 # Theorem C's bets: the fractions λ_k, each with the weight 1/24, and κ: in a search X = clip((r_j − r_i)/(κσ̂), ±1), σ̂ the root mean
 # square of the pair's earlier differences
@@ -36,13 +36,19 @@ def temperature(schedule: str, epoch: float, epochs: int, initial: float, decay:
     if schedule == "logarithmic":  # T0 / (1 + c·ln(1 + e)), with c such that the last epoch ends at `final`
         c = (initial / final - 1) / math.log1p(epochs)
         return initial / (1 + c * math.log1p(epoch))
-    raise ValueError(f"unknown temperature schedule {schedule!r}; known: {', '.join(SCHEDULES)}")
+    raise ValueError(f"unknown temperature schedule {schedule!r}; known: {', '.join(EPOCH_SCHEDULES)}")
 
 
 def beta(t: np.ndarray | float, operations: int, delta: float) -> np.ndarray:
     """β_t of Eq. 35: √(2/t · log(π²Nt²/3δ))."""
     t = np.asarray(t, dtype=np.float64)
     return np.sqrt(2 / t * np.log(np.pi**2 * operations * t * t / (3 * delta)))
+
+
+def rho(t: np.ndarray | float, operations: int, log_nu: np.ndarray | float) -> np.ndarray:
+    """ρ_t of Eq. 8 for a given log ν_t."""
+    t = np.asarray(t, dtype=np.float64)
+    return t / (t - math.log(operations) - log_nu)
 
 
 def theorem2_temperature(step: int, operations: int, rate: float, delta: float = DELTA) -> float:

@@ -58,7 +58,7 @@ def _convert(name: str, type_name: str, value: Any) -> Any:
     wanted = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}[type_name]
     error = ParameterError(f"parameter {name} must be {wanted}, not {shown(value)}")
     if type_name == "str":
-        if isinstance(value, str | os.PathLike):
+        if isinstance(value, str | os.PathLike) and "\0" not in str(value):
             return os.fspath(value)
         raise error
     if isinstance(value, bool) or type_name == "bool":
@@ -92,8 +92,9 @@ def check(values: Any, error: type[UserError] = ParameterError) -> None:
             raise error(f"{f.name} must be one of {', '.join(c or 'empty' for c in m['choices'])}, not {shown(value)}")
         if m["within"] and not _inside(value, m["within"]):
             raise error(f"{f.name} must lie in {m['within']}, not {shown(value)}")
-        if isinstance(value, str) and len(os.fsencode(value)) > m["longest"]:
-            raise error(f"{f.name} must have at most {m['longest']} bytes, not {len(os.fsencode(value))}")
+        length = len(value.encode(errors="surrogatepass")) if isinstance(value, str) else 0
+        if length > m["longest"]:
+            raise error(f"{f.name} must have at most {m['longest']} bytes, not {length}")
 
 
 def add_arguments(parser: argparse.ArgumentParser, kind: type[Any], scales: Mapping[str, Mapping[str, Any]] | None = None) -> None:

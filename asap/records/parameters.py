@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from ..paper.equations import SCHEDULES
+from ..paper.equations import EPOCH_SCHEDULES
 from ..paper.space import EDGE_RULES, cell_label
+from .data import own_folder, shorter_side
 from .fields import ParameterError, check, parameter, shown, typed
-from .presets import DATASET_NEEDS, DATASET_RECIPES, FORMER_TINY, FREIBURG, METHOD_DEFAULTS, SCALE_NAMES, SCALES
+from .presets import DATASET_NEEDS, DATASET_RECIPES, FORMER_TINY, FREIBURG, METHOD_DEFAULTS, OTHER_RECIPE, SCALE_NAMES, SCALES
 
 PRUNE_RULES = ("threshold", "certified", "watched")
 DATASETS = ("digits", "cifar10", "cifar100", "svhn", "fashion_mnist", "cinic10", *FREIBURG, "imagenet")
@@ -31,11 +32,16 @@ LONGEST_NAME = 240
 
 @dataclass(frozen=True)
 class Common:
-    dataset: str = parameter("cifar10", "the images, under the data root", choices=DATASETS)
+    dataset: str = parameter(
+        "cifar10", f"{', '.join(DATASETS)}, under the data root; or the path of an image folder, recorded as its name", longest=4096
+    )
     scale: str = parameter("tiny", "which values stand for those not given", choices=SCALE_NAMES)
     seed: int = parameter(0, "of every random stream", "[0, 1e18]")
     study: str = parameter("scratch", "the folder under runs/", longest=100)
     images: int = parameter(0, "training images used, drawn once by the seed; 0: all", "[0, 10000000]")
+    folder: str = parameter("", "the image folder behind `dataset`, found from it", longest=4096, machine=True)
+    image_size: int = parameter(0, "side to which an image folder's images are scaled and cropped; 0: they have one size", "[0, 4096]")
+    test_share: float = parameter(0.0, "of each class of an image folder without a test half, what is tested on", "[0, 1)")
     momentum: float = parameter(0.9, "of SGD (DARTS)", "[0, 1)")
     weight_decay: float = parameter(3e-4, "of the weights (DARTS)", "[0, ∞)")
     gradient_clip: float = parameter(5.0, "the largest norm of the weights' gradient (DARTS)", "(0, ∞)")
@@ -71,6 +77,9 @@ class Common:
 
     def __post_init__(self) -> None:
         check(self)
+        choices = f"{', '.join(DATASETS)}, or an image folder"
+        self._agree(f"dataset must be one of {choices}, not {shown(self.dataset)}", self.dataset in DATASETS or bool(self.folder))
+        self._agree(f"image_size must be 0 or at least 8, not {self.image_size}", not 0 < self.image_size < 8)
         self._agree(f"study must be a plain folder name, not {shown(self.study)}", self.study.replace("-", "").replace("_", "").isalnum())
 
     def _agree(self, message: str, holds: bool) -> None:
@@ -95,7 +104,7 @@ class SearchParameters(Common):
     alpha_weight_decay: float = parameter(1e-3, "of α (DARTS)", "[0, ∞)")
     alpha_init: float = parameter(0.0, "standard deviation of the initial α (Algorithm 1: 0)", "[0, ∞)")
     schedule: str = parameter(
-        "exponential", "of the temperature: Eq. 9; theorem2: T and θ of Theorem 2, by α steps", choices=(*SCHEDULES, "theorem2")
+        "exponential", "of the temperature: Eq. 9; theorem2: T and θ of Theorem 2, by α steps", choices=(*EPOCH_SCHEDULES, "theorem2")
     )
     initial_temperature: float = parameter(1.3, "T0 (4.1; 6.2.1 says 1.6)", "(0, ∞)")
     temperature_decay: float = parameter(0.95, "β, per epoch (4.1)", "(0, 1]")
@@ -159,6 +168,7 @@ class EvaluationParameters(Common):
     stem: str = parameter("cifar", "imagenet: two stems that divide the side by 8", choices=("cifar", "imagenet"))
     squeeze_excitation: bool = parameter(False, "at the end of each cell")
     sync_batch_norm: bool = parameter(False, "several processes share BatchNorm's statistics, as if they were one")
+    keep_weights: bool = parameter(True, "keep the trained network beside the record, for `asap predict`", machine=True)
 
     former: ClassVar[tuple[str, ...]] = ("graphs", "nodes")  # a cell has its own number of nodes
 
@@ -195,9 +205,21 @@ def make(kind: type[P], given: Mapping[str, Any]) -> P:
     if scale not in SCALE_NAMES:
         raise ParameterError(f"scale must be one of {', '.join(SCALE_NAMES)}, not {scale!r}")
     method = METHOD_DEFAULTS.get(values.get("method", "asap"), {}) if searching else {}
-    dataset = values.get("dataset", "")
+    dataset, folder = values.get("dataset", ""), values.get("folder", "")
+    if dataset and dataset not in DATASETS and not folder:
+        dataset, folder = own_folder(dataset, data_root(values.get("data_root", "")), DATASETS)
+        values |= {"dataset": dataset, "folder": folder}
     needs = {} if searching else {**(DATASET_RECIPES.get(dataset, {}) if scale == "paper" else {}), **DATASET_NEEDS.get(dataset, {})}
+    if folder:
+        needs = {"images": 0} if searching else _needs_of_own(scale, values.get("image_size") or shorter_side(Path(folder)))
     return kind(**{**method, **SCALES["search" if searching else "evaluation"][scale], **needs, **values})
+
+
+def _needs_of_own(scale: str, side: int) -> dict[str, Any]:
+    """What an evaluation on images of the user's own, of this side, changes of its scale: the paper's recipe for other sets (6.2.2),
+    with a cutout of half the side, and the stem that suits the side."""
+    recipe = {**OTHER_RECIPE, "cutout": side // 2} if scale == "paper" else {}
+    return {**recipe, "images": 0, "stem": "imagenet" if side >= 128 else "cifar"}
 
 
 def from_notebook(names: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,16 +243,17 @@ def run_name(p: SearchParameters | EvaluationParameters) -> str:
     own = p.identity()
     if isinstance(p, SearchParameters):
         head = p.method
-        plain = make(SearchParameters, {"method": p.method, "scale": p.scale}).identity()
+        where = {"dataset": p.dataset, "folder": p.folder} if p.folder else {}
+        plain = make(SearchParameters, {"method": p.method, "scale": p.scale, **where}).identity()
         if p.scale == "tiny" and FORMER_TINY.items() <= own.items():
             plain |= FORMER_TINY
     else:
         head = f"cell-{own['cell'].lower()}" if p.cell else "cell-of-" + p.run.replace("/", "-")
-        plain = make(EvaluationParameters, {"cell": "any", "scale": p.scale, "dataset": p.dataset}).identity()
+        plain = make(EvaluationParameters, {"cell": "any", "scale": p.scale, "dataset": p.dataset, "folder": p.folder}).identity()
     named = {"method", "cell", "run", "dataset", "scale", "seed", "study"}
     other = {key: value for key, value in own.items() if key not in named and value != plain[key]}
     name = "-".join([head, p.dataset, p.scale, f"seed{p.seed}", *(f"{key}_{value}" for key, value in other.items())])
-    whole = os.fsencode(name)
+    whole = name.encode(errors="surrogatepass")
     if len(whole) <= LONGEST_NAME:
         return name
     return whole[: LONGEST_NAME - 17].decode(errors="ignore") + "-" + hashlib.sha256(whole).hexdigest()[:16]

@@ -89,13 +89,13 @@ FORMER_TINY: dict[str, Any] = {
     "images": 640, "epochs": 14, "alpha_rate_factor": 40.0, "temperature_decay": 0.8, "prune_start": 5, "prune_end": 13,
 }  # fmt: skip
 #: What the paper's recipe changes on a data set (6.2.2), at paper scale.
-_OTHER = {"epochs": 600, "autoaugment": False, "color": True}
+OTHER_RECIPE = {"epochs": 600, "autoaugment": False, "color": True}
 DATASET_RECIPES: dict[str, dict[str, Any]] = {
-    "cifar100": _OTHER,
-    "svhn": _OTHER,
-    "fashion_mnist": _OTHER,
-    "cinic10": {**_OTHER, "epochs": 400},
-    **dict.fromkeys(FREIBURG, _OTHER),
+    "cifar100": OTHER_RECIPE,
+    "svhn": OTHER_RECIPE,
+    "fashion_mnist": OTHER_RECIPE,
+    "cinic10": {**OTHER_RECIPE, "epochs": 400},
+    **dict.fromkeys(FREIBURG, OTHER_RECIPE),
     "imagenet": {
         "channels": 50, "layers": 14, "batch": 256, "epochs": 250, "learning_rate": 0.2, "rate_schedule": "cosine", "weight_decay": 1e-4,
         "drop_path": 0.0, "squeeze_excitation": True,

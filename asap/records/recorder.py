@@ -15,6 +15,7 @@ import filelock
 import pandas as pd
 
 from ..paper.space import Genotype
+from .data import same_data
 from .run import CHECKPOINT, MissingRecord, RecordError, digest_of, own_digest, read_info, to_json
 
 
@@ -75,7 +76,7 @@ class Recorder:
                 return {"format": 1, "kind": kind, "study": folder.parent.name, "name": folder.name, "parameters": dict(identity)}
             for key, value in (("kind", kind), ("data", described.get("data")), ("genotype", described.get("genotype"))):
                 there, here = info.get(key), json.loads(json.dumps(value))
-                if there != here:
+                if not same_data(there, here):
                     raise RecordError(f"{folder} holds a run of other {key}: {difference(there, here)}")
             if not (matches or dict(identity).__eq__)(info["parameters"]):
                 known = {name: value for name, value in info["parameters"].items() if name in identity}

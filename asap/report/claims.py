@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from . import claims_cells, claims_search, claims_theory
+from . import claims_cells, claims_search, theory_verdicts
 from .inference import holm
 from .verdicts import Tested, Verdict
 
-JUDGES = (claims_search, claims_cells, claims_theory)
+JUDGES = (claims_search, claims_cells, theory_verdicts)
 EVIDENCE = ("training", "computed", "printed")
 
 

@@ -31,8 +31,6 @@ from .verdicts import (
     verdict_from_count,
 )
 
-TEST_IMAGES = 10_000  # of CIFAR-10, and of Fashion-MNIST; of the pages before the frames
-
 
 def _values(rows: pd.DataFrame, column: str) -> list[float]:
     """A value a run; of random cells a value a cell, the mean of its seeds."""

@@ -284,30 +284,3 @@ def cheapest(root: Path) -> Verdict:
     minutes = {label: list(rows["step_minutes"]) for label, rows in found.items()}
     told = verdict_from_order([-v for v in minutes["ASAP"]], {k: [-x for x in v] for k, v in minutes.items() if k != "ASAP"})
     return Verdict("minutes of CPU time: " + listed(minutes, 0), scale_of(*found.values()), told)
-
-
-# What the pages before the frames still call: it goes with the last of them.
-
-
-def searches(root: Path) -> list[Run]:
-    """The records of `asap_searches` at the largest scale."""
-    found = list(asap_searches(root).values())
-    return [results.record(run, root) for run in found[0]["run"]] if found else []
-
-
-def clocked(run: Run) -> bool:
-    return bool(run.info["machine"].get("clock", "wall") != "wall")
-
-
-def cpu_minutes(epochs: pd.DataFrame) -> float:
-    return float((epochs["seconds_weights"] + epochs["seconds_alpha"]).sum()) / 60
-
-
-def full_epoch(epochs: pd.DataFrame) -> float:
-    left = epochs["operations_normal"] + epochs["operations_reduce"]
-    full = epochs[(epochs["alpha_steps"] > 0) & (left == left.iloc[0])]
-    return float((full["seconds_weights"] + full["seconds_alpha"]).median()) / 60
-
-
-def in_full_epochs(epochs: pd.DataFrame) -> float:
-    return cpu_minutes(epochs) / full_epoch(epochs)

@@ -2,62 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp
-from scipy.stats import norm
 
-from ..paper.equations import CLIP, DELTA, FRACTIONS
+from ..paper.equations import DELTA
 from ..records.parameters import runs_root
-from ..records.run import Run
 from ..records.study import load
-from ..theory.bounds import predicted_stop
-from ..theory.certified import kl_binary, limit, predicted_steps
+from ..theory.certified import kl_binary
 from . import results, tables
+from .certificates import certificates, covariance, edges, replay
 from .display import figure as show
 from .display import missing, provenance, records, say
 from .figure2 import the_search
 from .palette import style
 from .theory import COMPARED, NAMES
 
-QUANTILES = norm.ppf((np.arange(400) + 0.5) / 400)
-EQUAL = np.full(400, 1 / 400)
 #: The recorded searches that are replayed, by their arms of the study `methods`.
 REPLAYED = ("ASAP", "ASAP, annealing without pruning", "DARTS")
-
-
-def edges(run: Run) -> pd.DataFrame:
-    """For each mixed operation of a recorded search its α gradients before the first pruning of its cell, and the steps that rules need.
-
-    Columns: cell, edge, bound (L, the largest magnitude seen), gap (between the two best mean descents), standard_error (of that gap),
-    deviation, autocorrelation; all but bound and autocorrelation in units of L. steps: α steps that these come from; budget: of the
-    search. limit, and each of `COMPARED`: the steps to tell the best from the second, δ = .1, infinite where the gap is 0.
-    """
-    frame, epochs = run.architecture(), run.epochs()
-    learning = set(epochs.loc[epochs["alpha_steps"] > 0, "epoch"])
-    rows = []
-    for cell, kind in frame.groupby("cell", observed=True):
-        whole = kind.groupby("epoch")["alive"].all()
-        before = kind[kind["epoch"].isin(set(whole[whole].index) & learning)]
-        for edge, part in before.groupby("edge"):
-            bound = float(part["gradient_largest"].max())
-            by_operation = part.groupby("operation", observed=True)
-            descent = (-by_operation["gradient_mean"].mean()).sort_values(ascending=False)
-            deviation = float(np.sqrt((by_operation["gradient_deviation"].apply(lambda d: (d**2).mean())).mean())) / bound
-            gap = float(descent.iloc[0] - descent.iloc[1]) / bound
-            count, n = int(epochs["alpha_steps"].max()) * part["epoch"].nunique(), len(descent)
-            difference = gap + deviation * np.sqrt(2) * QUANTILES  # of the two best, as if independent
-            scaled = np.clip(difference / (CLIP * np.sqrt((difference**2).mean())), -1, 1)
-            row = {"cell": cell, "edge": edge, "bound": bound, "gap": gap, "standard_error": deviation * np.sqrt(2 / count),
-                   "deviation": deviation, "autocorrelation": float(part["gradient_autocorrelation"].mean()), "steps": count,
-                   "budget": int(epochs["alpha_steps"].sum()), "limit": limit(np.clip(difference / 2, -1, 1), EQUAL, DELTA)}  # fmt: skip
-            row["certified"] = predicted_steps(scaled, EQUAL, n, DELTA)
-            row |= {s: predicted_stop(s, gap, n, DELTA, deviation) for s in COMPARED if s != "certified"}
-            rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def real_search() -> None:
@@ -105,46 +67,6 @@ def real_search() -> None:
     say(f":::{{dropdown}} Each of the {len(frame)} mixed operations\n{tables.markdown(headers, each)}\n:::")
 
 
-def replay(run: Run) -> pd.DataFrame:
-    """Theorem C replayed on a search's epoch statistics, δ/N an operation: cell, edge, operation, certified and pruned (epochs, inf: never).
-
-    log(1 + λX) is taken to second order, log W = λΣX − λ²ΣX²/2, operations as independent, and Φ as at the end of the epoch: an
-    estimate, where a search with `prune_rule` watched or certified has the certificate itself.
-    """
-    frame, epochs = run.architecture(), run.epochs()
-    rows = []
-    for cell, part in frame.groupby("cell", observed=True):
-        names = part["operation"].iloc[: part.groupby("edge").size().iloc[0] // len(epochs)].tolist()
-        shape = (len(epochs), -1, len(names))
-        mean, deviation, phi, alive = (part[c].to_numpy().reshape(shape) for c in ("gradient_mean", "gradient_deviation", "phi", "alive"))
-        count: int = 0
-        row: Any
-        apart = ~np.eye(len(names), dtype=bool)
-        wealth = np.where(apart[:, :, None], np.zeros((*phi.shape[1:], len(names), len(FRACTIONS))), -np.inf)
-        squares, certified = np.zeros(wealth.shape[:-1]), np.full(phi.shape[1:], np.inf)
-        for e, row in enumerate(epochs.itertuples()):
-            if not row.alpha_steps:
-                continue
-            reward, noise = -row.temperature * mean[e] / phi[e], row.temperature * deviation[e] / phi[e]
-            there = np.isfinite(reward[:, :, None] - reward[:, None, :]) & apart
-            difference = np.where(there, reward[:, :, None] - reward[:, None, :], 0.0)
-            second = np.where(there, difference**2 + noise[:, :, None] ** 2 + noise[:, None, :] ** 2, 0.0)
-            scale = CLIP * np.sqrt(squares / count if count else second)
-            x = np.divide(difference, scale, out=np.zeros_like(scale), where=scale > 0)
-            square = np.divide(second, scale**2, out=np.zeros_like(scale), where=scale > 0)
-            wealth += row.alpha_steps * (FRACTIONS * x[..., None] - FRACTIONS**2 * square[..., None] / 2)
-            squares, count = squares + row.alpha_steps * second, count + row.alpha_steps
-            against = logsumexp(wealth, axis=(1, 3)) - np.log((len(names) - 1) * len(FRACTIONS))
-            certified[(against >= np.log(len(names) / DELTA)) & np.isinf(certified)] = row.epoch
-        pruned = np.where(alive[-1], np.inf, alive.sum(0) + 1)
-        edge, operation = np.indices(pruned.shape).reshape(2, -1)
-        named = np.array(names)[operation]
-        rows.append(
-            pd.DataFrame({"cell": cell, "edge": edge, "operation": named, "certified": certified.ravel(), "pruned": pruned.ravel()})
-        )
-    return pd.concat(rows, ignore_index=True)
-
-
 def summary(frame: pd.DataFrame) -> list[str]:
     """Of certificates and prunings by operation: pruned, of them certified by then, of them not, certified in all, edges decided."""
     pruned, certified = np.isfinite(frame["pruned"]), np.isfinite(frame["certified"])
@@ -169,40 +91,10 @@ def estimates() -> None:
         return
     say(tables.markdown(["search", "seed", "α steps", *HEADERS], rows))
     say(
-        f"Estimated from each epoch's means and deviations, for all operations of an edge at once (δ = {DELTA:g} an edge). For one edge of δ = {DELTA:g}, the limit "
+        f"Estimated from each epoch's means and deviations as if rewards were independent, for all operations of an edge at once (δ = {DELTA:g} an edge). For one edge of δ = {DELTA:g}, the limit "
         f"of any rule is kl(δ, 1 − δ) = {kl_binary(DELTA, 1 - DELTA):.2f} over the information of a step."
     )
     records({run.name: label for label, run in shown})
-
-
-def certificates(run: Run) -> pd.DataFrame:
-    """The certificates that a search with `prune_rule` watched or certified recorded: cell, edge, operation, certified, pruned; in epochs."""
-    frame, epochs = run.architecture(), run.epochs()
-    last = frame[frame["epoch"] == frame["epoch"].max()].set_index(["cell", "edge", "operation"])
-    steps = np.cumsum(epochs["alpha_steps"].to_numpy())
-    pruned = np.where(
-        last["alive"], np.inf, frame.groupby(["cell", "edge", "operation"], observed=True)["alive"].sum().reindex(last.index) + 1
-    )
-    step = last["certified_step"].to_numpy()
-    certified = np.where(np.isfinite(step), np.searchsorted(steps, step) + 1, np.inf)
-    return last.assign(pruned=pruned, certified=certified)[["pruned", "certified"]].reset_index()
-
-
-def covariance(run: Run) -> float:
-    """The mean, over epochs and pairs of operations, of the recorded second moment of r_j − r_i over that of independent ones."""
-    frame = run.architecture()
-    epochs = run.epochs().set_index("epoch")
-    scale = frame["epoch"].map(epochs["temperature"]) / frame["phi"]
-    frame = frame.assign(mean=-scale * frame["gradient_mean"], variance=(scale * frame["gradient_deviation"]) ** 2)
-    ratios = []
-    for _, part in frame[frame["gradient_mean"].notna()].groupby(["epoch", "cell", "edge"], observed=True):
-        mean, variance = part["mean"].to_numpy(), part["variance"].to_numpy()
-        order = frame["operation"].iloc[: frame.groupby(["epoch", "cell", "edge"], observed=True).size().iloc[0]].tolist()
-        place = [order.index(name) for name in part["operation"]]
-        for b in range(1, len(place)):
-            recorded = part[f"second_moment_{place[b]}"].to_numpy()[:b]
-            ratios += list(recorded / ((mean[:b] - mean[b]) ** 2 + variance[:b] + variance[b]))
-    return float(np.nanmean(ratios))
 
 
 def searches() -> None:
@@ -220,5 +112,5 @@ def searches() -> None:
     if left:
         missing(f"{len(left)} runs of the study `certified`", "\n".join(left))
     if rows:
-        say(tables.markdown(["search", "seed", *HEADERS, "second moments over independent ones", "error of its cell, %"], rows))
+        say(tables.markdown(["search", "seed", *HEADERS, "second moments over those of independent rewards", "error of its cell, %"], rows))
         records({run.name: label for label, run in shown})

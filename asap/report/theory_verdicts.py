@@ -9,8 +9,9 @@ import pandas as pd
 
 from ..records.run import RecordError, Run
 from ..theory.bounds import expected_stop
-from .verdicts import DIRECTION, FAILS, HOLDS, OPEN
+from .verdicts import DIRECTION, FAILS, HOLDS, OPEN, Verdict, missing
 
+NO_RECORD = "no record"
 COLUMNS = ["statement", "checked by", "found", "verdict"]
 
 
@@ -25,20 +26,26 @@ def verdicts(root: Path) -> pd.DataFrame:
     A statement whose record is missing or damaged cannot be told, and says which record that is.
     """
     rows = {}
-    for key, (statement, judge) in STATEMENTS.items():
+    for key, (text, judge) in STATEMENTS.items():
         try:
-            rows[key] = (statement, *judge(root))
+            rows[key] = (text, *judge(root))
         except RecordError:
-            rows[key] = (statement, "no record", "`asap theory --record all` makes it", OPEN)
+            rows[key] = (text, NO_RECORD, "`asap theory --record all` makes it", OPEN)
     return pd.DataFrame.from_dict(rows, orient="index", columns=COLUMNS)
+
+
+def statement(root: Path, key: str) -> Verdict:
+    """The verdict on one statement, by its key, for the page of claims."""
+    row = {str(name): str(value) for name, value in verdicts(root).loc[key].items()}
+    return missing("a table of the theory") if row["checked by"] == NO_RECORD else Verdict(row["found"], row["checked by"], row["verdict"])
 
 
 Judged = tuple[str, str, str]  # checked by, found, verdict
 
 
-def _tail(statement: str) -> Callable[[Path], Judged]:
+def _tail(lemma: str) -> Callable[[Path], Judged]:
     def judge(root: Path) -> Judged:
-        value = float(results(root, "statements").set_index("statement")["value"][statement])
+        value = float(results(root, "statements").set_index("statement")["value"][lemma])
         return "exact binomial tails", f"at most {value:.2g} of the bound", HOLDS if value <= 1 else FAILS
 
     return judge

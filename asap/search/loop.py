@@ -70,8 +70,9 @@ class _Search(Session):
         self.validation = Batches(images.train.take(order[half : 2 * half]), p.batch, mean, deviation, device, crop)
         machine.seed_everything(p.seed, 0, INIT)
         self.method = make_method(p, device)
-        shape = (self.method.operations, p.channels, p.layers, p.nodes, images.classes, images.channels)
-        self.network = supernet_on(device, self.method.steady and not p.compile, *shape)
+        shape = (self.method.operations, p.channels, p.layers, p.nodes, images.classes, images.channels, images.size)
+        batched = self.method.steady and not p.compile and images.size % 4 == 0  # its reductions are of even sides
+        self.network = supernet_on(device, batched, *shape)
         self.rate = p.learning_rate
         self.optimizer = torch.optim.SGD(
             self.network.parameters(),

@@ -32,12 +32,6 @@ def check(conditions: Mapping[str, bool]) -> None:
             raise TheoryError(message)
 
 
-def rho(t: np.ndarray | float, operations: int, log_nu: np.ndarray | float) -> np.ndarray:
-    """ρ_t of Eq. 8 for a given log ν_t."""
-    t = np.asarray(t, dtype=np.float64)
-    return t / (t - math.log(operations) - log_nu)
-
-
 def check_nu(operations: int, log_nu: Callable[[int], float], horizon: int) -> None:
     """Raise `TheoryError` where Nν_t < e^t fails: ρ_t, and with it the temperature, is then negative or infinite.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..paper.equations import SCHEDULES, beta, temperature
+from ..paper.equations import EPOCH_SCHEDULES, beta, temperature
 from .bounds import check
 
 
@@ -32,7 +32,7 @@ class Practical:
     seed: int = 11
 
     def __post_init__(self) -> None:
-        known = (*SCHEDULES, "theorem2")
+        known = (*EPOCH_SCHEDULES, "theorem2")
         check(
             {
                 f"schedule must be one of {', '.join(known)}": self.schedule in known,

@@ -16,9 +16,10 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import binomtest
 
+from ..paper.equations import rho
 from ..records.fields import check as check_fields
 from ..records.fields import parameter, typed
-from .bounds import SCHEDULES, TheoryError, bernstein_bound, check, check_nu, radius, rho
+from .bounds import SCHEDULES, TheoryError, bernstein_bound, check, check_nu, radius
 from .certified import Wealth, limit
 
 NOISES = ("rademacher", "uniform", "antithetic", "common", "unequal")

@@ -10,12 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import UserError
 from . import augment
-
-
-class DataError(UserError):
-    """A data set that is missing, damaged or of the wrong shape."""
+from .images import DataError, View
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,8 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set: `variant` says which copy it is (cifar10, cifar10-jpeg75); mean and deviation are of the training images."""
+    """A data set: `variant` says which copy it is (cifar10, cifar10-jpeg75), `fingerprint` which images and labels it has, `order`
+    in which order they lie; mean and deviation are of the training images."""
 
     name: str
     variant: str
@@ -40,6 +37,9 @@ class ImageData:
     test: Split
     classes: int
     fingerprint: str
+    order: str = ""
+    class_names: tuple[str, ...] = ()
+    view: View | None = None  # how an image file becomes such an image
 
     @property
     def channels(self) -> int:
@@ -84,6 +84,7 @@ def describe(images: Any) -> dict[str, Any]:
         "name": images.name,
         "variant": images.variant,
         "fingerprint": images.fingerprint,
+        **({"order": images.order} if images.order else {}),
         "train_images": len(images.train),
         "test_images": len(images.test),
         "classes": images.classes,

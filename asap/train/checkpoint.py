@@ -63,16 +63,10 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, names: dict[Tensor, str], flat: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` took."""
+    """Put back what `optimizer_tensors` took, in the layout of the parameters here: a fused optimizer wants the same strides."""
     parameters = {name: parameter for parameter, name in names.items()}
     for path, value in flat.items():
         name, key = path.rsplit("/", 1)
         parameter = parameters[name]
-        moved = value.clone() if key == "step" else value.to(parameter.device).clone(memory_format=torch.preserve_format)
-        if moved.dim() == 4:
-            moved = moved.contiguous(memory_format=torch.channels_last) if _is_channels_last(parameter) else moved.contiguous()
-        optimizer.state[parameter][key] = moved
-
-
-def _is_channels_last(x: Tensor) -> bool:
-    return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+        same = value.shape == parameter.shape
+        optimizer.state[parameter][key] = torch.empty_like(parameter, requires_grad=False).copy_(value) if same else value.clone()

@@ -3,40 +3,94 @@
 | name | layout under DATA_ROOT | training and test images |
 |---|---|---|
 | `digits` | embedded (scikit-learn) | 1,438 + 359 of 8×8, grey |
-| `cifar10` | torchvision's `cifar-10-batches-py/`, or `cifar10/{train,test}/<class>/` | 50,000 + 10,000 of 32×32 |
+| `cifar10` | torchvision's `cifar-10-batches-py/` | 50,000 + 10,000 of 32×32 |
 | `cifar100` | torchvision's `cifar-100-python/` | 50,000 + 10,000 of 32×32, 100 classes |
 | `svhn` | torchvision's `svhn/{train,extra,test}_32x32.mat`; extra is trained on too | 604,388 + 26,032 of 32×32 |
 | `fashion_mnist` | torchvision's `FashionMNIST/raw/` | 60,000 + 10,000 of 28×28, padded to 32×32, grey |
 | `cinic10` | `cinic10/{train,valid,test}/<class>/`; valid is trained on too | 180,000 + 90,000 of 32×32 |
 | `freiburg`, `freiburg-1` … `-4` | `freiburg/images/<CLASS>/`, `freiburg/splits/{train,test}{0…4}.txt` | 5,000, scaled to 64×64 |
 | `imagenet` | `imagenet/{train,val}/<class>/`, read while training (imagenet.py) | 1,281,167 + 50,000, 1,000 classes |
+| a folder of your own | `{train,test}/<class>/`, or `<class>/` and a `test_share` | any, of sides from 8 up, grey or colour |
 
 torchvision's four are fetched with `--download true`. CINIC-10 is at datashare.ed.ac.uk/handle/10283/3192, Freiburg Groceries
-at github.com/PhilJd/freiburg_groceries_dataset, ImageNet at image-net.org; unpack them to the layout above. A data set's
-fingerprint is a hash of every pixel and label (ImageNet's: of every file's name and size), checked at each load and kept in
-each record. To add one, write a reader and enter it in READERS, and its name in parameters.DATASETS.
+at github.com/PhilJd/freiburg_groceries_dataset, ImageNet at image-net.org; unpack them to the layout above. Where that is
+missing, each is read from an image folder `NAME/{train,test}/<class>/*`, labels in order of the classes' names.
+
+A set's *fingerprint* is a hash of its images and labels in whatever order they come (ImageNet's: of every file's name and size).
+Its *variant* says which copy it is: `cifar100-subset` has fewer images than the set, `cifar10-jpeg75` is of JPEG files.
+The *order* of the images, which a seed's split depends on, has a hash of its own: in an image folder that of classes, then of
+file names; in torchvision's archives their own. So a folder of CIFAR-10 and torchvision's are one set by their fingerprint, but
+the same seed draws other images, and a run that began on one is not resumed on the other.
+
+To add a set, enter it in `SETS`, and its name in parameters.DATASETS.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .batches import DataError, ImageData, Split
+from .batches import ImageData, Split
 from .checkpoint import CheckpointError, read_tensors, write_tensors
+from .folders import Decoded, Source, freiburg_split, own_source, read_files, two_halves, variant
 from .imagenet import FolderData
+from .images import DataError, Files, View, centred, listing, one_line
 
-Parts = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # train images, labels, test images, labels
+
+@dataclass(frozen=True)
+class Archive:
+    """A set as torchvision reads it: its class there, the place under the root, the files that must be there, and the two halves."""
+
+    reader: str
+    place: str
+    needs: tuple[str, ...]
+    train: tuple[dict[str, Any], ...] = ({"train": True},)
+    test: tuple[dict[str, Any], ...] = ({"train": False},)
 
 
-def _read_digits(root: Path, download: bool) -> tuple[str, Parts]:
+_COLOURS = View(32, 32)
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """A data set of the paper: its name in prose, the form of its images, how many it has (0: not known), and its sources."""
+
+    title: str
+    images: tuple[int, int] = (0, 0)
+    view: View = _COLOURS
+    parts: tuple[str, ...] = ("train",)  # of an image folder, trained on together; the first must be there
+    archive: Archive | None = None
+    layout: str = ""
+
+
+_CIFAR = tuple(f"cifar-{n}" for n in ("10-batches-py", "100-python"))
+_SVHN = tuple({"split": half} for half in ("train", "extra", "test"))
+_MATS = tuple(f"svhn/{half['split']}_32x32.mat" for half in _SVHN)
+_GROCERIES = NamedSet("Freiburg Groceries", view=View(64, 64, fit="squash"), layout="freiburg/images/<CLASS>/ and freiburg/splits/")
+SETS = {
+    "cifar10": NamedSet("CIFAR-10", (50_000, 10_000), archive=Archive("CIFAR10", "", _CIFAR[:1])),
+    "cifar100": NamedSet("CIFAR-100", (50_000, 10_000), archive=Archive("CIFAR100", "", _CIFAR[1:])),
+    "svhn": NamedSet("SVHN", (604_388, 26_032), parts=("train", "extra"), archive=Archive("SVHN", "svhn", _MATS, _SVHN[:2], _SVHN[2:])),
+    "fashion_mnist": NamedSet(
+        "Fashion-MNIST", (60_000, 10_000), View(28, 32, 1), archive=Archive("FashionMNIST", "", ("FashionMNIST/raw",))
+    ),
+    "cinic10": NamedSet("CINIC-10", (180_000, 90_000), parts=("train", "valid"), layout="cinic10/{train,valid,test}/<class>/"),
+    "freiburg": _GROCERIES,
+    **{f"freiburg-{fold}": _GROCERIES for fold in range(1, 5)},
+}
+KEYS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def _digits() -> Decoded:
     """scikit-learn's 1,797 handwritten digits, 8×8; every fifth is a test image."""
     from sklearn.datasets import load_digits
 
@@ -44,174 +98,58 @@ def _read_digits(root: Path, download: bool) -> tuple[str, Parts]:
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     labels = digits.target.astype(np.int64)
     test = np.arange(len(labels)) % 5 == 4
-    return "digits", (images[~test], labels[~test], images[test], labels[test])
+    return Decoded("digits", (images[~test], labels[~test], images[test], labels[test]), [str(i) for i in range(10)], View(8, 8, 1))
 
 
-def _read_cifar10(root: Path, download: bool) -> tuple[str, Parts]:
-    """CIFAR-10 from torchvision's folder, else from an image folder cifar10/{train,test}/<class>/."""
-    from torchvision.datasets import CIFAR10
-
-    if download or (root / "cifar-10-batches-py").is_dir():
-        try:
-            halves = [CIFAR10(str(root), train=train, download=download) for train in (True, False)]
-        except (RuntimeError, OSError) as error:
-            raise DataError(f"CIFAR-10 under {root} is damaged or could not be fetched: {_one_line(error)}") from None
-        return "cifar10", tuple(a for h in halves for a in (h.data, np.array(h.targets, dtype=np.int64)))  # type: ignore[return-value]
-    folder = root / "cifar10"
+def _named_source(name: str, root: Path, download: bool) -> Source | None:
+    """Where a named set lies under the root; None where it does not. Raises `DataError` where it is not whole."""
+    known, folder = SETS[name], root / name
+    if (archive := known.archive) is not None:
+        missing = [place for place in archive.needs if not (root / place).exists()]
+        if download or not missing:
+            files = sorted(path for place in archive.needs for path in (root / place, *(root / place).rglob("*")) if path.is_file())
+            return Source(listing(files), partial(_read_archive, name, archive, root, download))
+        if len(missing) < len(archive.needs):
+            raise DataError(f"{known.title} is not under {root}: {missing[0]} is missing (--download true fetches it)")
+    if known is _GROCERIES and (root / "freiburg" / "splits").is_dir():
+        fold = int(name.partition("-")[2] or 0)
+        halves = freiburg_split(root / "freiburg", fold)
+        return Source(listing(path for half in halves for path in half.paths), partial(read_files, f"freiburg-{fold}", halves, known.view))
     if not folder.is_dir():
-        raise DataError(
-            f"CIFAR-10 is not under {root}: expected cifar-10-batches-py/ (--download true fetches it) "
-            "or an image folder cifar10/{train,test}/<class>/; --data-root or ASAP_DATA names another place"
-        )
-    return _read_image_folder(folder, "cifar10", 32)
+        return None
+    parts = [part for i, part in enumerate(known.parts) if i == 0 or (folder / part).is_dir()]
+    halves = two_halves(folder, [Files.under(folder / part, folder) for part in (*parts, "test")], parts)
+    return Source(listing(path for half in halves for path in half.paths), partial(read_files, name, halves, known.view, known.images))
 
 
-def _read_fashion_mnist(root: Path, download: bool) -> tuple[str, Parts]:
-    """Fashion-MNIST from torchvision's folder, 28×28, padded with zeros to 32×32."""
-    from torchvision.datasets import FashionMNIST
+def _missing(name: str, root: Path) -> DataError:
+    known = SETS[name]
+    there = f"{known.archive.needs[0]} (--download true fetches it)" if known.archive else known.layout
+    other = f"or an image folder {name}/{{train,test}}/<class>/; --data-root or ASAP_DATA names another place"
+    return DataError(f"{known.title} is not under {root}: expected {there}, {other}")
 
-    if not download and not (root / "FashionMNIST" / "raw").is_dir():
-        raise DataError(f"Fashion-MNIST is not under {root}: expected FashionMNIST/raw/ (--download true fetches it)")
+
+def _read_archive(name: str, archive: Archive, root: Path, download: bool) -> Decoded:
+    """A set by torchvision, which checks it against the published digests."""
+    import torchvision.datasets
+
+    known, reader = SETS[name], getattr(torchvision.datasets, archive.reader)
     try:
-        halves = [FashionMNIST(str(root), train=train, download=download) for train in (True, False)]
+        halves = [[reader(str(root / archive.place), **part, download=download) for part in half] for half in (archive.train, archive.test)]
     except (RuntimeError, OSError, ValueError) as error:
-        raise DataError(f"Fashion-MNIST under {root} is damaged or could not be fetched: {_one_line(error)}") from None
-    parts: list[np.ndarray] = []
-    for half in halves:
-        parts += [np.pad(half.data.numpy(), ((0, 0), (2, 2), (2, 2)))[..., None], half.targets.numpy().astype(np.int64)]
-    return "fashion_mnist", tuple(parts)  # type: ignore[return-value]
-
-
-def _read_cifar100(root: Path, download: bool) -> tuple[str, Parts]:
-    """CIFAR-100 from torchvision's folder, its 100 fine classes."""
-    from torchvision.datasets import CIFAR100
-
-    if not download and not (root / "cifar-100-python").is_dir():
-        raise DataError(f"CIFAR-100 is not under {root}: expected cifar-100-python/ (--download true fetches it)")
-    try:
-        halves = [CIFAR100(str(root), train=train, download=download) for train in (True, False)]
-    except (RuntimeError, OSError) as error:
-        raise DataError(f"CIFAR-100 under {root} is damaged or could not be fetched: {_one_line(error)}") from None
-    return "cifar100", tuple(a for h in halves for a in (h.data, np.array(h.targets, dtype=np.int64)))  # type: ignore[return-value]
-
-
-def _read_svhn(root: Path, download: bool) -> tuple[str, Parts]:
-    """SVHN from torchvision's files; train and extra together are the training images."""
-    from torchvision.datasets import SVHN
-
-    missing = [half for half in ("train", "extra", "test") if not (root / "svhn" / f"{half}_32x32.mat").is_file()]
-    if missing and not download:
-        raise DataError(f"SVHN is not under {root}: svhn/{missing[0]}_32x32.mat is missing (--download true fetches it)")
-    try:
-        halves = {half: SVHN(str(root / "svhn"), split=half, download=download) for half in ("train", "extra", "test")}
-    except (RuntimeError, OSError, ValueError) as error:
-        raise DataError(f"SVHN under {root} is damaged or could not be fetched: {_one_line(error)}") from None
-    images = {half: found.data.transpose(0, 2, 3, 1) for half, found in halves.items()}
-    labels = {half: found.labels.astype(np.int64) for half, found in halves.items()}
-    both = [np.concatenate([part["train"], part["extra"]]) for part in (images, labels)]
-    return "svhn", (both[0], both[1], images["test"], labels["test"])
-
-
-def _read_cinic10(root: Path, download: bool) -> tuple[str, Parts]:
-    """CINIC-10 from its image folder; train and valid together are the training images."""
-    return _read_image_folder(_folder(root, "cinic10", "train/, valid/ and test/"), "cinic10", 32, (("train", "valid"), ("test",)))
-
-
-def _read_freiburg(root: Path, download: bool, fold: int) -> tuple[str, Parts]:
-    """Freiburg Groceries: a published split, lines `CLASS/FILE LABEL`; images scaled to 64×64 (6.2.2)."""
-    folder = _folder(root, "freiburg", "images/<CLASS>/ and splits/")
-    parts: list[np.ndarray] = []
-    for half in ("train", "test"):
-        listing = folder / "splits" / f"{half}{fold}.txt"
-        try:
-            lines = [line.rsplit(maxsplit=1) for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
-            names, labels = [name for name, _ in lines], np.array([int(label) for _, label in lines], dtype=np.int64)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{listing}: {_one_line(error)}") from None
-        parts += [_read_images([folder / "images" / name for name in names], 64, scale=True)[0], labels]
-    return f"freiburg-{fold}", tuple(parts)  # type: ignore[return-value]
-
-
-def _folder(root: Path, name: str, layout: str) -> Path:
-    if not (root / name).is_dir():
-        raise DataError(f"{name} is not under {root}: expected {name}/ with {layout}; where to get it: asap/train/datasets.py")
-    return root / name
-
-
-def _read_image_folder(
-    folder: Path, name: str, size: int, halves: tuple[tuple[str, ...], ...] = (("train",), ("test",))
-) -> tuple[str, Parts]:
-    """<half>/<class>/* of size×size images; JPEG files make the variant `name-jpegQUALITY`."""
-    from torchvision.datasets import ImageFolder
-
-    print(f"reading {folder}, once", file=sys.stderr)
-    variant = name
+        raise DataError(f"{known.title} under {root} is damaged or could not be fetched: {one_line(error)}") from None
     arrays: list[np.ndarray] = []
-    classes: list[str] | None = None
     for half in halves:
-        paths: list[Path] = []
-        labels: list[int] = []
-        for part in half:
-            try:
-                listing = ImageFolder(str(folder / part))
-            except (FileNotFoundError, OSError) as error:
-                raise DataError(f"{folder / part}: {_one_line(error)}") from None
-            if classes is not None and listing.classes != classes:
-                raise DataError(f"{folder}: {part} has other classes than {halves[0][0]}")
-            classes = listing.classes
-            paths += [Path(path) for path, _ in listing.samples]
-            labels += listing.targets
-        images, quality = _read_images(paths, size)
-        variant = f"{name}-jpeg{quality}" if quality else variant
-        arrays += [images, np.array(labels, dtype=np.int64)]
-    return variant, tuple(arrays)  # type: ignore[return-value]
+        images = np.concatenate([np.asarray(part.data) for part in half])  # (N, 32, 32, 3); SVHN (N, 3, 32, 32), Fashion-MNIST (N, 28, 28)
+        images = images[..., None] if images.ndim == 3 else images.transpose(0, 2, 3, 1) if images.shape[1] == 3 else images
+        labels = [np.asarray(part.targets if hasattr(part, "targets") else part.labels, dtype=np.int64) for part in half]
+        arrays += [centred(images, known.view.size), np.concatenate(labels)]
+    classes = getattr(halves[0][0], "classes", [str(i) for i in range(10)])
+    return Decoded(variant(name, arrays, known.images, 0), arrays, classes, known.view)
 
 
-def _read_images(paths: list[Path], size: int, scale: bool = False) -> tuple[np.ndarray, int]:
-    """The images (N, size, size, 3), and the quality of the first where it is a JPEG, else 0. scale: scale them to the size."""
-    from PIL import Image
-
-    images, quality = np.empty((len(paths), size, size, 3), dtype=np.uint8), 0
-    for i, path in enumerate(paths):
-        try:
-            with Image.open(path) as image:
-                if i == 0 and image.format == "JPEG":
-                    quality = _jpeg_quality(image.quantization[0])  # type: ignore[attr-defined]
-                if not scale and image.size != (size, size):
-                    raise DataError(f"{path}: {image.size[0]}×{image.size[1]} pixels, expected {size}×{size}")
-                whole = image.convert("RGB")
-            images[i] = np.asarray(whole.resize((size, size), Image.Resampling.BILINEAR) if scale else whole)
-        except (OSError, SyntaxError) as error:
-            raise DataError(f"{path}: damaged image: {_one_line(error)}") from None
-    return images, quality
-
-
-def _jpeg_quality(table: list[int]) -> int:
-    """The quality 1–100 whose luminance table (libjpeg's, from its first entry 16) starts as this file's does."""
-    for quality in range(100, 0, -1):
-        scale = 200 - 2 * quality if quality >= 50 else 5000 // quality
-        if max(1, (16 * scale + 50) // 100) == table[0] and max(1, (99 * scale + 50) // 100) == table[-1]:
-            return quality
-    return 0
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
-
-
-READERS: dict[str, Callable[[Path, bool], tuple[str, Parts]]] = {
-    "digits": _read_digits,
-    "cifar10": _read_cifar10,
-    "cifar100": _read_cifar100,
-    "svhn": _read_svhn,
-    "fashion_mnist": _read_fashion_mnist,
-    "cinic10": _read_cinic10,
-    "freiburg": partial(_read_freiburg, fold=0),
-    **{f"freiburg-{fold}": partial(_read_freiburg, fold=fold) for fold in range(1, 5)},
-}
-
-
-def _fingerprint(tensors: dict[str, Tensor]) -> str:
+def _order(tensors: dict[str, Tensor]) -> str:
+    """A hash of all pixels and labels as they lie."""
     digest = hashlib.sha256()
     for key in sorted(tensors):
         digest.update(f"{key}{tuple(tensors[key].shape)}".encode())
@@ -219,41 +157,85 @@ def _fingerprint(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _assemble(name: str, variant: str, tensors: dict[str, Tensor], fingerprint: str) -> ImageData:
-    train = Split(tensors["train_images"], tensors["train_labels"])
-    test = Split(tensors["test_images"], tensors["test_labels"])
-    return ImageData(name, variant, train, test, int(train.labels.max()) + 1, fingerprint)
+def fingerprint(tensors: dict[str, Tensor]) -> str:
+    """A hash of the images with their labels, half by half, the same in whatever order they come. tensors: by `KEYS`."""
+    digest = hashlib.sha256()
+    for half in ("train", "test"):
+        images, labels = (tensors[f"{half}_{part}"].contiguous().numpy() for part in ("images", "labels"))
+        digest.update(f"{half}{images.shape}".encode())
+        rows = zip(images.reshape(len(images), -1), labels.astype("<i8"), strict=True)
+        digest.update(b"".join(sorted(hashlib.sha256(image.tobytes() + label.tobytes()).digest() for image, label in rows)))
+    return digest.hexdigest()[:16]
 
 
-def load(name: str, root: Path, download: bool = False) -> ImageData | FolderData:
-    """The data set of this name, decoded at the first call and cached under root/cache/.
+def _assemble(name: str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> ImageData:
+    train, test = (Split(tensors[f"{half}_images"], tensors[f"{half}_labels"]) for half in ("train", "test"))
+    classes = tuple(meta["classes"])
+    return ImageData(name, meta["variant"], train, test, len(classes), meta["set"], meta["fingerprint"], classes, View(*meta["view"]))
 
-    Raises `DataError`, one line, where it is missing, damaged, or its cache does not match its fingerprint.
-    ImageNet is not decoded: its images are read while training.
-    """
-    if name == "imagenet":
-        return FolderData.open(_folder(root, "imagenet", "train/<class>/ and val/<class>/"))
-    cache = root / "cache" / f"{name}.pt"
-    if name == "digits":
-        variant, parts = READERS[name](root, download)
-        tensors = dict(zip(("train_images", "train_labels", "test_images", "test_labels"), map(torch.from_numpy, parts), strict=True))
-        return _assemble(name, variant, tensors, _fingerprint(tensors))
-    if cache.is_file():
-        try:
-            tensors, meta = read_tensors(cache)
-            if _fingerprint(tensors) == meta["fingerprint"]:
-                return _assemble(name, meta["variant"], tensors, meta["fingerprint"])
-        except (CheckpointError, KeyError):
-            pass
-        raise DataError(f"{cache} is damaged; delete it and it is made anew")
-    variant, parts = READERS[name](root, download)
-    tensors = {
-        key: torch.from_numpy(np.ascontiguousarray(part))
-        for key, part in zip(("train_images", "train_labels", "test_images", "test_labels"), parts, strict=True)
+
+def _decode(decoded: Decoded, listed: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and what is kept beside them; `fingerprint` there is that of the order."""
+    tensors = {key: torch.from_numpy(np.ascontiguousarray(part)) for key, part in zip(KEYS, decoded.arrays, strict=True)}
+    view = decoded.view
+    return tensors, {
+        "variant": decoded.variant,
+        "fingerprint": _order(tensors),
+        "set": fingerprint(tensors),
+        "listing": listed,
+        "classes": list(decoded.classes[: int(max(tensors["train_labels"].max(), tensors["test_labels"].max())) + 1]),
+        "view": [view.side, view.size, view.channels, view.fit],
     }
-    data = _assemble(name, variant, tensors, _fingerprint(tensors))
+
+
+def load(
+    name: str, root: Path, download: bool = False, folder: str = "", image_size: int = 0, test_share: float = 0.0
+) -> ImageData | FolderData:
+    """The data set of this name, decoded at the first call and cached under root/cache/ until its files change.
+
+    folder: an image folder of the user's own, called `name`; image_size, test_share: see `parameters.Common`.
+    Where the files are gone and the cache is there, that is the set. ImageNet is not decoded: its images are read while training.
+    Raises `DataError`, one line, where the set is missing, damaged, or its cache does not match its hash.
+    """
+    if not folder and (image_size or test_share):
+        raise DataError(f"image_size and test_share are for an image folder of your own, not for {name}")
+    if name == "digits":
+        return _assemble(name, *_decode(_digits(), ""))
+    if name == "imagenet":
+        return FolderData.open(root / "imagenet")
+    cache = root / "cache" / f"{name}.pt"
+    if folder:
+        chosen = f"{os.path.realpath(folder)} {image_size} {test_share}"
+        cache = cache.with_stem(f"{name}-{hashlib.sha256(chosen.encode(errors='surrogateescape')).hexdigest()[:8]}")
+    source = own_source(name, Path(folder), image_size, test_share) if folder else _named_source(name, root, download)
+    if cache.is_file():
+        tensors, meta = _cached(cache)
+        if source is None or meta["listing"] == source.listing:
+            return _assemble(name, tensors, meta)
+        print(f"note: {cache} was made from other files, or by an older version; it is made anew", file=sys.stderr)
+    elif source is not None:
+        print(f"reading {folder or f'{name} under {root}'}, once", file=sys.stderr)
+    if source is None:
+        raise _missing(name, root)
+    tensors, meta = _decode(source.read(), source.listing)
     try:
-        write_tensors(cache, tensors, {"variant": variant, "fingerprint": data.fingerprint})
+        write_tensors(cache, tensors, meta)
     except OSError as error:
-        print(f"note: {name} is not cached: {_one_line(error)}", file=sys.stderr)
-    return data
+        print(f"note: {name} is not cached: {one_line(error)}", file=sys.stderr)
+    return _assemble(name, tensors, meta)
+
+
+def _cached(cache: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A cache's content, of which an older version had less. Raises `DataError` where it is damaged."""
+    try:
+        tensors, meta = read_tensors(cache)
+        if _order(tensors) == meta["fingerprint"]:
+            images, labels = tensors["train_images"], tensors["train_labels"]
+            if "set" not in meta:
+                meta["set"] = fingerprint(tensors)
+            meta.setdefault("classes", [str(i) for i in range(int(labels.max()) + 1)])
+            meta.setdefault("view", [images.shape[1], images.shape[1], images.shape[3], "exact"])
+            return tensors, {"listing": "", **meta}
+    except (CheckpointError, KeyError):
+        pass
+    raise DataError(f"{cache} is damaged; delete it and it is made anew")

@@ -24,6 +24,7 @@ from .ends import Signals
 from .graphs import changed, changing, graphed, set_rate
 from .imagenet import FolderData
 from .measure import measure
+from .predict import keep
 from .rates import cosine, one_cycle, power_cosine
 from .recording import prepare, recording
 from .session import GLOBAL, INIT, SPLIT, TRAIN_ORDER, Session, check_finite, warn
@@ -82,7 +83,7 @@ class _Evaluation(Session):
             "stem": p.stem,
             "squeeze_excitation": p.squeeze_excitation,
         }
-        self.size = Size(genotype, **shape)
+        self.size, self.images = Size(genotype, **shape), images
         self.network = DerivedNetwork(genotype, **shape, auxiliary=p.auxiliary_weight > 0)
         if p.sync_batch_norm:
             distributed.share_batch_norm(self.network)
@@ -181,4 +182,6 @@ class _Evaluation(Session):
         }
         check_finite({"epoch": self.epoch, "test_loss": loss})
         self.recorder.test(result)
+        if self.p.keep_weights and distributed.rank() == 0:
+            keep(self.recorder.folder, self.network, self.size, self.images)
         self.close(result)

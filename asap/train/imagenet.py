@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
-from torchvision.datasets import ImageFolder
 
 from .augment import JITTER
-from .batches import DataError, describe
+from .batches import describe
+from .images import DataError, Files, View, opened
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIDE = 224
+VIEW = View(256, SIDE, 3, "squash")  # of a test image
 
 
 @dataclass(frozen=True)
@@ -31,45 +32,65 @@ class FolderData:
     """`train` and `test` list the files; an image is decoded when it is asked for."""
 
     folder: Path
-    train: ImageFolder
-    test: ImageFolder
+    train: Files
+    test: Files
     fingerprint: str
+    class_names: tuple[str, ...]
     name: str = "imagenet"
     variant: str = "imagenet"
     channels: int = 3
     size: int = SIDE
+    order: str = ""  # the files', which their names fix
+    view: View = VIEW
 
     @classmethod
     def open(cls, folder: Path) -> FolderData:
         """The data set under `folder`/{train,val}/<class>/. Raises `DataError`, one line, where it is not whole."""
-        try:
-            halves = [ImageFolder(str(folder / half)) for half in ("train", "val")]
-        except (FileNotFoundError, OSError) as error:
-            raise DataError(f"{folder}: {' '.join(str(error).split())[:200]}") from None
-        if halves[0].classes != halves[1].classes:
+        if not folder.is_dir():
+            raise DataError(f"ImageNet is not under {folder.parent}: expected imagenet/train/<class>/ and imagenet/val/<class>/")
+        train, test = (Files.under(folder / half, folder) for half in ("train", "val"))
+        if train.classes != test.classes:
             raise DataError(f"{folder}: train and val have different classes")
         digest = hashlib.sha256()
-        for half in halves:
-            for path, _ in half.samples:
-                digest.update(f"{Path(path).relative_to(folder)} {os.stat(path).st_size}\n".encode())
-        return cls(folder, halves[0], halves[1], digest.hexdigest()[:16])
+        for path in (*train.paths, *test.paths):
+            digest.update(f"{os.path.relpath(path, folder)} {os.stat(path).st_size}\n".encode(errors="surrogateescape"))
+        return cls(folder, train, test, digest.hexdigest()[:16], train.classes)
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """The customary mean and standard deviation of each channel, (3,), in [0, 1]."""
+        return torch.tensor(MEAN), torch.tensor(DEVIATION)
 
     @property
     def classes(self) -> int:
-        return len(self.train.classes)
+        return len(self.class_names)
 
     def training(self, images: int, order: torch.Generator, batch: int, device: torch.device, **options: Any) -> FolderBatches:
         """Batches of `images` training images drawn by `order` (0: of all), augmented."""
         chosen = torch.randperm(len(self.train), generator=order)[:images].tolist() if images else range(len(self.train))
-        return FolderBatches(self.folder / "train", chosen, batch, device, **options)
+        return FolderBatches(self.train, chosen, batch, device, **options)
 
     def testing(self, batch: int, device: torch.device, share: slice = slice(None)) -> FolderBatches:
         """Batches of the test images, not augmented."""
-        return FolderBatches(self.folder / "val", range(len(self.test)), min(batch, len(self.test)), device, share=share)
+        return FolderBatches(self.test, range(len(self.test)), min(batch, len(self.test)), device, share=share)
 
     def describe(self) -> dict[str, Any]:
         """What a record keeps."""
         return describe(self)
+
+
+class _Images(Dataset[tuple[Tensor, int]]):
+    """Some of the images of `files`, transformed, with their labels."""
+
+    def __init__(self, files: Files, chosen: Sequence[int], transform: Any) -> None:
+        self.paths, self.labels = [files.paths[i] for i in chosen], [files.labels[i] for i in chosen]
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        with opened(self.paths[i]) as image:
+            return self.transform(image.convert("RGB")), self.labels[i]
 
 
 class FolderBatches:
@@ -77,8 +98,8 @@ class FolderBatches:
 
     def __init__(
         self,
-        folder: Path,
-        chosen: Any,
+        files: Files,
+        chosen: Sequence[int],
         batch: int,
         device: torch.device,
         flip: bool = True,
@@ -97,9 +118,7 @@ class FolderBatches:
         augmented += [transforms.AutoAugment(transforms.AutoAugmentPolicy.IMAGENET)] if autoaugment else []
         augmented += [transforms.ColorJitter(JITTER, JITTER, JITTER)] if color else []
         plain = [transforms.Resize((256, 256)), transforms.CenterCrop(SIDE)]
-        self.augmented, self.plain = (
-            Subset(ImageFolder(str(folder), transforms.Compose([*steps, *normalise])), list(chosen)) for steps in (augmented, plain)
-        )
+        self.augmented, self.plain = (_Images(files, chosen, transforms.Compose([*steps, *normalise])) for steps in (augmented, plain))
         self.count, self.batch, self.device, self.share = len(chosen), batch, device, share
         self.workers = max((os.cpu_count() or 1) - 1, 1)
 

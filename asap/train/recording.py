@@ -30,7 +30,7 @@ def prepare(p: Parameters) -> tuple[torch.device, ImageData | FolderData]:
     machine.set_up(device)
     if p.threads:
         torch.set_num_threads(p.threads)
-    images = load(p.dataset, data_root(p.data_root), p.download)
+    images = load(p.dataset, data_root(p.data_root), p.download, p.folder, p.image_size, p.test_share)
     used = p.images or len(images.train)
     if used > len(images.train):
         raise ParameterError(f"images is {p.images}, but {p.dataset} has {len(images.train)} training images")

@@ -109,8 +109,8 @@ def first_gradients(run: _Search, double: bool = False) -> dict[str, torch.Tenso
     loss = torch.nn.functional.cross_entropy(logits.double() if double else logits.float(), batch[1])
     weights = torch.autograd.grad(loss, list(run.network.parameters()))
     alphas = torch.autograd.grad(run_loss(run, batch), list(run.method.alpha.values()))
-    found = {"loss": loss.detach()[None], "w": torch.cat([g.flatten() for g in weights]), "alpha": torch.cat([g.flatten() for g in alphas])}
-    return {name: value.double().cpu() for name, value in found.items()}
+    found = {"loss": [loss.detach()], "w_gradient": weights, "alpha_gradient": alphas}
+    return {name: torch.cat([part.flatten() for part in parts]).double().cpu() for name, parts in found.items()}
 
 
 def run_loss(run: _Search, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
@@ -134,14 +134,14 @@ def correctness(record: Record, device: torch.device, quick: bool) -> None:
     cpu, images = torch.device("cpu"), 16 * small["batch"]
     exact = first_gradients(running_search(cpu, images, **small), double=True)
 
-    def errors(where: torch.device, form: str, **given: Any) -> dict[str, float]:
+    def errors(where: torch.device, form: str, **given: Any) -> dict[str, list[float]]:
         found = first_gradients(running_search(where, images, form, **small, **given))
-        return {name: float((value - exact[name]).norm() / exact[name].norm()) for name, value in found.items()}
+        return {name: [float((value - exact[name]).norm() / exact[name].norm())] for name, value in found.items()}
 
-    record.attempt(lambda: errors(cpu, "edges"), "gradients", "cpu float32")
+    record.attempt(lambda: errors(cpu, "edges"), "gradients", "after", "cpu float32")
     for name, (form, given) in VARIANTS.items():
         if name != "float32, graphs":  # a first iteration is no replay
-            record.attempt(lambda form=form, given=given: errors(device, form, **given), "gradients", name.replace(", graphs", ""))
+            record.attempt(lambda form=form, given=given: errors(device, form, **given), "gradients", "after", name.replace(", graphs", ""))
 
     def search(where: torch.device, form: str, **given: Any) -> tuple:
         return course(running_search(where, images, form, **small, **given))

@@ -161,3 +161,4 @@ def test_gradients_are_views_of_one_gradient():
     cell = batched.cells[0]
     storages = {cell.edges[e]["sep_conv_3x3"].depthwise[0].grad.untyped_storage().data_ptr() for e in (0, 2, 5, 9)}  # all leave source 0
     assert len(storages) == 1
+    assert all(p.grad.stride() == p.stride() for p in batched.parameters())  # a fused optimizer wants them so

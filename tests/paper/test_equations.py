@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from asap.paper.equations import SCHEDULES, normalised_entropy, temperature, threshold
+from asap.paper.equations import EPOCH_SCHEDULES, normalised_entropy, temperature, threshold
 
 
 def test_the_stated_facts_hold_for_1_3_and_not_for_1_6():
@@ -16,7 +16,7 @@ def test_the_stated_facts_hold_for_1_3_and_not_for_1_6():
     assert facts == {1.3: (0.100, 5), 1.6: (0.123, 9)}
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", EPOCH_SCHEDULES)
 def test_schedules_fall_and_share_both_ends(schedule):
     course = [temperature(schedule, e, 50, 1.3, 0.95) for e in range(0, 51)]
     assert course[0] == pytest.approx(1.3)

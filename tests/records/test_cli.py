@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,7 @@ def fails(capsys, *words):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["search", "--initial-temprature", "1.6"], "did you mean initial_temperature?); valid: dataset, scale"),
+        (["search", "--initial-temprature", "1.6"], "did you mean initial_temperature?); valid: dataset, "),
         (["search", "--seed", "abc"], "seed must be a whole number"),
         (["search", "--seed", "1.5"], "seed must be a whole number"),
         (["search", "--learning-rate", "nan"], "learning_rate must be a number"),
@@ -119,6 +120,15 @@ def test_a_notebook_s_names_are_its_parameters():
         with pytest.raises(ParameterError, match=message) as caught:
             make(SearchParameters, from_notebook({**names, **wrong}))
         assert caught.value._render_traceback_() == [f"ParameterError: {caught.value}"]
+    for strange in ("\0", "\ud800", "\x1b[31m"):
+        with pytest.raises(ParameterError) as caught:
+            make(SearchParameters, from_notebook({"study": strange, strange: 1}))
+        assert str(caught.value).isprintable()
+
+
+def test_nothing_that_windows_lacks_is_imported_at_the_top():
+    missing = re.compile(r"^(import|from) (fcntl|resource|pwd|grp|termios|posix)\b", re.MULTILINE)
+    assert not [path for path in Path(cli.__file__).parent.rglob("*.py") if missing.search(path.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from asap.report import (
     table3,
     tables,
     theory,
+    theory_checks,
     theory_proofs,
 )
 from asap.report.figure2 import the_search
@@ -80,7 +81,7 @@ PAGES = {
 THEORY = {
     "theory": theory.verdict_table,
     "theory-reference": theory.reference_table,
-    "theory-breaks": theory.breaks,
+    "theory-breaks": theory_checks.breaks,
     "theory-rules": theory.rules,
     "theory-tighter": theory_proofs.tighter,
     "theory-validity": theory_proofs.validity,

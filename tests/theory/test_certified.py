@@ -68,6 +68,15 @@ def test_the_search_s_certificate_is_its_plain_twin():
     assert float(moment) == pytest.approx(float(((rewards[:, 0] - rewards[:, 1]) ** 2).mean()), rel=1e-9)
 
 
+def test_the_bets_read_nothing_back():
+    """A meta tensor has no value, so any look at one would raise: a step needs no synchronisation with the host."""
+    meta = torch.device("meta")
+    certificate, alive = Certificate((2, 3), meta), torch.ones(2, 3, dtype=torch.bool, device=meta)
+    certificate.begin_epoch()
+    certificate.observe(torch.ones(2, 3, device=meta), torch.ones(2, 3, device=meta), 0.5, alive)
+    assert certificate.losers(alive).shape == (2, 3)
+
+
 @pytest.mark.parametrize("delta", [0.1, 0.01])
 def test_recorded_validity(delta):
     """Every recorded case keeps δ, by the one-sided interval."""

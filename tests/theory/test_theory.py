@@ -11,8 +11,9 @@ import sympy
 from scipy.stats import binomtest
 
 from asap import cli
+from asap.paper.equations import beta, rho
 from asap.records.run import Run
-from asap.theory.bounds import TheoryError, bernstein_bound, beta, check_nu, predicted_stop, radius, rho
+from asap.theory.bounds import TheoryError, bernstein_bound, check_nu, predicted_stop, radius
 from asap.theory.exact import crossing, exact_escape, exact_pair
 from asap.theory.practical import Practical, simulate_practical
 from asap.theory.simulate import Setting, simulate

@@ -1,8 +1,10 @@
 """The benchmarks' parts run; what they find is not judged here."""
 
+import argparse
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,7 @@ def test_the_steps_of_the_gpu_study_run_on_a_cpu_in_small(tmp_path, monkeypatch)
         step(record, torch.device("cpu"), True)
     found = json.loads((tmp_path / "cpu.json").read_text())
     assert "failed" not in found and set(found["search"]["variants"]) == set(gpu_steps.VARIANTS)
-    assert max(error for row in found["gradients"].values() for error in row.values()) < 1e-4
+    assert max(error for row in found["gradients"]["after"].values() for errors in row.values() for error in errors) < 1e-4
     pairs = found["correctness"]
     assert pairs["device / again"]["loss"] == 0 and pairs["cpu / device"]["first_loss"] < 1e-5
     assert all(pair["same_operations_left"] for pair in pairs.values())
@@ -75,6 +77,22 @@ def test_the_gpu_study_stops_a_step_that_takes_too_long_and_refuses_a_cpu(capsys
     assert gpu_study.limited([sys.executable, "-c", "raise SystemExit(3)"], 30) == gpu_study.FAILED
     if not torch.cuda.is_available():
         assert gpu_study.main([]) == 2 and "no CUDA device" in capsys.readouterr().err
+
+
+def test_the_gpu_study_s_work_is_the_search_at_paper_scale_or_what_is_left_of_a_study(tmp_path, monkeypatch):
+    import gpu_study
+
+    commands = []
+    monkeypatch.setattr(gpu_study, "limited", lambda command, seconds: commands.append(command[3:]))
+    given = argparse.Namespace(runs_root=str(tmp_path), data_root="", study="", quick=False)
+    gpu_study.work(given, torch.device("cpu"), time.monotonic() + 60)
+    assert len(commands) == 1 and commands[0][:7] == ["search", "--method", "asap", "--seed", "0", "--study", "main"]
+    assert {"paper", "cifar10", "--minutes"} < set(commands.pop())
+    given.study = "precision"
+    gpu_study.work(given, torch.device("cpu"), time.monotonic() + 60)
+    assert len(commands) == 10 and all(command[0] == "search" and "precision" in command for command in commands)
+    gpu_study.work(given, torch.device("cpu"), time.monotonic())
+    assert len(commands) == 10
 
 
 def test_the_gpu_study_needs_no_more_than_it_says():

@@ -143,9 +143,10 @@ def test_damaged_layouts_are_one_line(data):
     (data / "freiburg" / "images" / "CAKE" / "CAKE0005.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"CAKE0005\.png: damaged"):
         datasets.load("freiburg", data)
-    (data / "freiburg" / "splits" / "test2.txt").write_text("BEANS/BEANS0004.png\n")
-    with pytest.raises(DataError, match=r"test2\.txt"):
-        datasets.load("freiburg-2", data)
+    for label in ("", " -1", " 1e9", " 99999999999999999999999"):
+        (data / "freiburg" / "splits" / "test2.txt").write_text(f"BEANS/BEANS0004.png 0\n\nBEANS/BEANS0005.png{label}\n")
+        with pytest.raises(DataError, match=r"test2\.txt, line 3: "):
+            datasets.load("freiburg-2", data)
     cinic10(data)
     (data / "cinic10" / "valid" / "truck").rename(data / "cinic10" / "valid" / "tram")
     with pytest.raises(DataError, match="valid has other classes than train"):

@@ -1,0 +1,151 @@
+"""Image folders as data sets: their two halves, Freiburg Groceries' published splits, and folders of the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from .images import DataError, Files, View, listing, one_line, opened
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """variant, arrays by `KEYS`, the classes' names, and how an image file becomes such an array."""
+
+    variant: str
+    arrays: Sequence[np.ndarray]
+    classes: Sequence[str]
+    view: View
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a set is made from: a digest of its files, and what decodes them."""
+
+    listing: str
+    read: Callable[[], Decoded]
+
+
+def two_halves(folder: Path, found: list[Files], parts: Sequence[str]) -> list[Files]:
+    """The training and the test files: all parts but the last are trained on. Raises `DataError` where classes differ."""
+    for part, files in zip((*parts, "test"), found, strict=True):
+        if files.classes != found[0].classes:
+            raise DataError(f"{folder}: {part} has other classes than {parts[0]}")
+    train = Files(
+        found[0].classes, [path for files in found[:-1] for path in files.paths], [k for files in found[:-1] for k in files.labels]
+    )
+    return [train, found[-1]]
+
+
+def read_files(name: str, halves: list[Files], view: View, whole: tuple[int, int] = (0, 0)) -> Decoded:
+    """A set by its image files. whole: the images that the set has; a copy with fewer is its subset."""
+    arrays: list[np.ndarray] = []
+    qualities = []
+    for files in halves:
+        images, quality = view.read_all(files.paths)
+        arrays += [images, np.array(files.labels, dtype=np.int64)]
+        qualities.append(quality)
+    quality = min((q for q in qualities if q), default=0)
+    return Decoded(variant(name, arrays, whole, quality), arrays, halves[0].classes, view)
+
+
+def variant(name: str, arrays: Sequence[np.ndarray], whole: tuple[int, int], quality: int) -> str:
+    """Which copy of a set these arrays are. Raises `DataError` where they have more images than the set."""
+    variant = f"{name}-jpeg{quality}" if quality else name
+    counts = (len(arrays[1]), len(arrays[3]))
+    if not any(whole) or counts == whole:
+        return variant
+    held = f"{counts[0]:,} + {counts[1]:,} images, the set {whole[0]:,} + {whole[1]:,}"
+    if any(count > all_ for count, all_ in zip(counts, whole, strict=True)):
+        raise DataError(f"this copy of {name} has {held}: it is another set; give its folder to --dataset")
+    print(f"note: this copy has {held}; recorded as {variant}-subset", file=sys.stderr)
+    return f"{variant}-subset"
+
+
+def freiburg_split(folder: Path, fold: int) -> list[Files]:
+    """A published split of Freiburg Groceries: lines `CLASS/FILE LABEL`. Raises `DataError` with the line that is not so."""
+    names: dict[int, str] = {}
+    halves: list[tuple[list[str], list[int]]] = []
+    for half in ("train", "test"):
+        place = folder / "splits" / f"{half}{fold}.txt"
+        try:
+            lines = place.read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise DataError(f"{place}: {one_line(error)}") from None
+        paths, labels = [], []
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            name, _, label = line.strip().rpartition(" ")
+            if not name or not (label.isascii() and label.isdigit() and int(label) < 25):
+                raise DataError(f"{place}, line {number}: expected CLASS/FILE and a label from 0 to 24, not {line.strip()[:80]!r}")
+            names.setdefault(int(label), Path(name).parent.name)
+            paths.append(str(folder / "images" / name.strip()))
+            labels.append(int(label))
+        if not paths:
+            raise DataError(f"{place} names no images")
+        halves.append((paths, labels))
+    classes = tuple(names.get(label, str(label)) for label in range(max(names) + 1))
+    return [Files(classes, *half) for half in halves]
+
+
+def own_source(name: str, folder: Path, image_size: int, test_share: float) -> Source:
+    """An image folder of the user's own. test_share: of each class, where there is no test half."""
+    train = folder / "train" if (folder / "train").is_dir() else folder
+    if (folder / "test").is_dir():
+        if test_share:
+            raise DataError(f"{folder} has a test half already; test_share is for a folder without one")
+        halves = two_halves(folder, [Files.under(folder / half, folder) for half in ("train", "test")], ["train"])
+    elif not test_share:
+        raise DataError(f"{folder} has no test/<class>/; --test-share 0.2 would test on a fifth of the images of each class")
+    else:
+        halves = _shared(Files.under(train, folder), train, test_share)
+    if len(halves[0].classes) < 2:
+        raise DataError(f"{train} has one class, {halves[0].classes[0]!r}; at least two are needed")
+
+    def read() -> Decoded:
+        view = _common_view(folder, [path for half in halves for path in half.paths], image_size)
+        return replace(read_files(name, halves, view), variant=name)
+
+    return Source(listing(path for half in halves for path in half.paths), read)
+
+
+def _shared(files: Files, folder: Path, share: float) -> list[Files]:
+    """Files cut into a training and a test half, class by class, by a hash of their names: no seed changes it."""
+    test = set()
+    for label, name in enumerate(files.classes):
+        mine = [path for path, own in zip(files.paths, files.labels, strict=True) if own == label]
+        mine.sort(key=lambda path: hashlib.sha256(os.fsencode(os.path.relpath(path, folder))).digest())
+        count = max(1, round(share * len(mine)))
+        if count >= len(mine):
+            raise DataError(f"{folder / name}: {len(mine)} images are too few to test on {share:g} of them and train on others")
+        test.update(mine[:count])
+    pairs = list(zip(files.paths, files.labels, strict=True))
+    cut = [[pair for pair in pairs if (pair[0] in test) == half] for half in (False, True)]
+    return [Files(files.classes, [path for path, _ in half], [label for _, label in half]) for half in cut]
+
+
+def _common_view(folder: Path, paths: list[str], image_size: int) -> View:
+    """The form of all these images. Raises `DataError` where they have no common one, or do not fit into memory."""
+    sizes, grey = set(), True
+    for path in paths:
+        with opened(path) as image:
+            sizes.add(image.size)
+            grey = grey and (image.mode in ("1", "L", "LA", "I") or image.mode.startswith("I;16"))
+    width, height = min(sizes)
+    if not image_size and (len(sizes) > 1 or width != height):
+        shown = ", ".join(f"{w}×{h}" for w, h in sorted(sizes)[:3]) + (", …" if len(sizes) > 3 else "")
+        raise DataError(f"{folder}: the images are not squares of one size ({shown}); --image-size scales and crops them to one")
+    side, channels = image_size or width, 1 if grey else 3
+    if side < 8:
+        raise DataError(f"{folder}: images of {side}×{side} pixels; the side must be at least 8")
+    needed = len(paths) * side**2 * channels
+    if hasattr(os, "sysconf") and needed > (memory := os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
+        raise DataError(f"{folder}: {needed / 1e9:.0f} GB of pixels, but {memory / 1e9:.0f} GB of memory; give a smaller --image-size")
+    return View(side, side, channels, "crop" if image_size else "exact")

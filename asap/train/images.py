@@ -1,0 +1,193 @@
+"""Image files: which of them a folder of classes holds, and how one becomes an array."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from ..errors import UserError
+
+
+class DataError(UserError):
+    """A data set that is missing, damaged or of the wrong shape."""
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+@dataclass(frozen=True)
+class Files:
+    """The image files of classes: `labels[i]` is the place in `classes` of the class of `paths[i]`."""
+
+    classes: tuple[str, ...]
+    paths: list[str]  # (text, since 60,000 `Path`s take a second)
+    labels: list[int]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @classmethod
+    def under(cls, folder: Path, home: Path | None = None) -> Files:
+        """The images of <folder>/<class>/, in order of the classes' names, then of the files' folders and names.
+
+        Hidden files and folders do not count. A link to a folder that holds or lies in `home` (by default `folder`) is not
+        followed, and no file counts twice in a class. Raises `DataError` where the folder or a class has no images.
+        """
+        real = os.path.realpath(home or folder)
+        try:
+            with os.scandir(folder) as entries:
+                names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith(".") and not _leads_back(e, real))
+            found = {name: _images(os.path.join(folder, name), real) for name in names}
+        except OSError as error:
+            raise DataError(f"{folder}: {one_line(error)}") from None
+        empty = [name for name in names if not found[name]]
+        if empty or not names:
+            raise DataError(f"{folder / empty[0] if empty else folder}: no images (of {', '.join(IMG_EXTENSIONS)})")
+        labels = [label for label, name in enumerate(names) for _ in found[name]]
+        return cls(tuple(names), [path for name in names for path in found[name]], labels)
+
+
+def listing(paths: Iterable[str | Path]) -> str:
+    """A digest of the files' names, sizes and times of change. Raises `DataError` where one is missing."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}") from None
+        name = "/".join(str(path).replace(os.sep, "/").rsplit("/", 3)[-3:])  # half/class/file
+        digest.update(f"{name} {found.st_size} {found.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def _leads_back(entry: os.DirEntry[str], *folders: str) -> bool:
+    """Whether an entry is a link to a folder that holds, is, or lies in the first of these folders, or holds or is another."""
+    if not entry.is_symlink():
+        return False
+    target = os.path.realpath(entry.path)
+    inside = os.path.commonpath([target, folders[0]]) == folders[0]
+    return inside or any(os.path.commonpath([target, folder]) == target for folder in folders)
+
+
+def _images(folder: str, home: str) -> list[str]:
+    """The image files below a folder, each real file once."""
+    found: list[tuple[str, str, str]] = []  # folder, name, the real file
+    seen: set[str] = set()
+    left = [folder]
+    while left:
+        here = left.pop()
+        real = os.path.realpath(here)
+        if real in seen:
+            continue
+        seen.add(real)
+        with os.scandir(here) as entries:
+            listed = list(entries)
+        for entry in listed:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                if not _leads_back(entry, home, real):
+                    left.append(entry.path)
+            elif entry.name.lower().endswith(IMG_EXTENSIONS):
+                if not entry.is_file():
+                    raise DataError(f"{entry.path} is no file, or a link to none")
+                found.append((here, entry.name, os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real, entry.name)))
+    once: dict[str, str] = {}
+    for here, name, real in sorted(found):
+        once.setdefault(real, os.path.join(here, name))
+    return list(once.values())
+
+
+@dataclass(frozen=True)
+class View:
+    """How an image becomes an array (size, size, channels) of uint8.
+
+    It is scaled to side × side: `exact`, it must have that size; `squash`, whatever its sides; `crop`, its central square.
+    Then it is padded with black, or cropped, to size × size. channels: 1, grey, or 3, colours.
+    """
+
+    side: int
+    size: int
+    channels: int = 3
+    fit: str = "exact"
+
+    def read(self, path: str | Path) -> tuple[np.ndarray, int]:
+        """The image's array, and its quality where it is a JPEG, else 0. Raises `DataError`, one line."""
+        with opened(path) as image:
+            tables = getattr(image, "quantization", None)
+            quality = _jpeg_quality(tables[0]) if tables else 0
+            whole = eight_bits(image, path).convert("L" if self.channels == 1 else "RGB")
+        square = (self.side, self.side)
+        if self.fit == "crop":
+            whole = ImageOps.fit(ImageOps.exif_transpose(whole), square, Image.Resampling.BILINEAR)
+        elif self.fit == "squash":
+            whole = whole.resize(square, Image.Resampling.BILINEAR)
+        elif whole.size != square:
+            raise DataError(f"{path}: {whole.size[0]}×{whole.size[1]} pixels, expected {self.side}×{self.side}")
+        pixels = np.asarray(whole).reshape(self.side, self.side, self.channels)
+        return centred(pixels, self.size), quality
+
+    def read_all(self, paths: list[str]) -> tuple[np.ndarray, int]:
+        """The arrays of all these images, (N, size, size, channels), and the lowest quality of those that are JPEGs, else 0."""
+        images, qualities = np.empty((len(paths), self.size, self.size, self.channels), dtype=np.uint8), set()
+        for i, path in enumerate(paths):
+            images[i], quality = self.read(path)
+            qualities.add(quality)
+        return images, min(qualities - {0}, default=0)
+
+
+def centred(images: np.ndarray, size: int) -> np.ndarray:
+    """Images (…, H, W, C) of equal sides padded with zeros, or cropped, to size × size around their centre."""
+    missing = size - images.shape[-2]
+    if missing < 0:
+        first = -missing // 2
+        return images[..., first : first + size, first : first + size, :]
+    around = (missing // 2, missing - missing // 2)
+    return np.pad(images, [(0, 0)] * (images.ndim - 3) + [around, around, (0, 0)]) if missing else images
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[Image.Image]:
+    """An image file, open. Whatever is wrong with it, here or while it is read, raises `DataError`, one line."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                yield image
+    except DataError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"{path}: too large an image: {one_line(error)}") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: damaged image: {one_line(error)}") from None
+
+
+def eight_bits(image: Image.Image, path: str | Path) -> Image.Image:
+    """The image with 8 bits a channel: of 16 bits, the upper ones, rounded. Raises `DataError` for 32 bits and fractions."""
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        if image.mode == "F":
+            raise DataError(f"{path}: an image of fractions has no agreed scale; save it with 8 or 16 bits")
+        return image
+    pixels = np.asarray(image).astype(np.int64)
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise DataError(f"{path}: an image of 32 bits has no agreed scale; save it with 8 or 16 bits")
+    return Image.fromarray(((pixels + 128) // 257).astype(np.uint8))
+
+
+def _jpeg_quality(table: list[int]) -> int:
+    """The quality 1–100 whose luminance table (libjpeg's, from its first entry 16) starts as this file's does."""
+    for quality in range(100, 0, -1):
+        scale = 200 - 2 * quality if quality >= 50 else 5000 // quality
+        if max(1, (16 * scale + 50) // 100) == table[0] and max(1, (99 * scale + 50) // 100) == table[-1]:
+            return quality
+    return 0

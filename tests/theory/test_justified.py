@@ -1,0 +1,67 @@
+"""The page on justified prunings, from a search that nothing trained: its rewards are drawn, its record is a search's."""
+
+import numpy as np
+import pandas as pd
+import torch
+from posed import MACHINE
+
+from asap.records.recorder import Recorder
+from asap.records.run import Run
+from asap.records.study import load
+from asap.report import justified
+from asap.report.certificates import certificates, covariance, edges, replay
+from asap.search.methods import make_method
+
+
+def pose_bets(root, planned, epochs=12, steps=30):
+    """A finished record of a planned search whose rewards are normal, the first operation's .5 ahead and the last's .5 behind."""
+    method, stream, history, course = make_method(planned.parameters, torch.device("cpu")), torch.Generator().manual_seed(3), [], []
+    lead = torch.zeros(len(method.operations))
+    lead[0], lead[-1] = 0.5, -0.5
+    for epoch in range(1, epochs + 1):
+        method.begin_epoch(epoch + 8)
+        for _ in range(steps):
+            gradients = {}
+            for kind, alpha in method.alpha.items():
+                phi, reward = method.phi(kind).detach(), torch.randn(alpha.shape, generator=stream) + lead
+                gradients[kind] = -phi / method.temperature * (reward - (phi * reward).sum(1, keepdim=True))
+            method.apply(gradients)
+            masks = method.to_prune(epoch_ends=False)
+            if masks is not None:
+                method.pruned(masks)
+        for kind, columns in method.snapshot().items():
+            edge, operation = np.indices(columns["phi"].shape).reshape(2, -1)
+            alive = method.alive[kind].numpy().ravel()
+            named = {"epoch": epoch, "cell": kind, "edge": edge, "operation": np.array(method.operations)[operation], "alive": alive}
+            history.append(pd.DataFrame(named | {name: value.ravel() for name, value in columns.items()}))
+        course.append({"epoch": epoch, "temperature": method.temperature, "alpha_steps": steps})
+    data = {"variant": "posed", "fingerprint": "0"}
+    recorder = Recorder(root / planned.name, "search", planned.parameters.identity(), data=data, machine=MACHINE)
+    recorder.epochs(course)
+    recorder.architecture(pd.concat(history, ignore_index=True).astype({"cell": "category", "operation": "category"}))
+    recorder.finish({"seconds": 60.0})
+    recorder.close()
+    return Run.open(root / planned.name)
+
+
+def test_a_search_s_certificates_make_the_page(tmp_path, monkeypatch):
+    planned = {p.label: p for p in load("certified").planned if p.kind == "search" and p.parameters.seed == 0}
+    watched, certified = (pose_bets(tmp_path, planned[f"ASAP, by {rule}"]) for rule in ("its threshold", "certificate"))
+    table = certificates(certified)
+    assert np.isfinite(table["pruned"]).any() and (table["certified"] <= table["pruned"]).all()
+    assert np.array_equal(np.isfinite(table["pruned"]), np.isfinite(table["certified"]))
+    assert set(table.loc[np.isfinite(table["certified"]), "operation"]) == set(table["operation"]) - {table["operation"].iloc[0]}
+    assert 0.95 < covariance(watched) < 1.05  # the rewards are independent
+    # what the statistics of epochs estimate is what the bets find, or nearly so
+    found, estimated = certificates(watched), replay(watched)
+    differ = np.isfinite(found["certified"].to_numpy()) != np.isfinite(estimated["certified"].to_numpy())
+    assert np.isfinite(found["certified"]).sum() > 40 and differ.mean() < 0.1
+    limits = edges(watched)
+    assert (limits["limit"] <= limits["certified"]).all() and (limits["certified"] < limits["theorem2"]).all()
+    texts = []
+    monkeypatch.setenv("ASAP_RUNS", str(tmp_path))
+    monkeypatch.setattr("asap.report.display.display", lambda thing: texts.append(thing.data))
+    monkeypatch.setattr(justified, "records", lambda runs: None)  # a posed record has no row among the real searches
+    justified.searches()
+    page = "\n".join(texts)
+    assert "This needs 16 runs" in page and "| ASAP, by its threshold | 0 |" in page and "| ASAP, by certificate | 0 |" in page

@@ -1,0 +1,76 @@
+"""The trained network of an evaluation: kept, loaded, asked and exported."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import asap
+from asap.errors import UserError
+from asap.train import predict
+from asap.train.datasets import load as load_images
+
+
+@pytest.fixture
+def run(quick_evaluation):
+    return quick_evaluation(cell="DARTS_V1")
+
+
+def digits(tmp_path):
+    split = load_images("digits", tmp_path).test
+    for i in range(3):
+        Image.fromarray(split.images[i, ..., 0].numpy()).save(tmp_path / f"{i}.png")
+    return [str(tmp_path / f"{i}.png") for i in range(3)], split
+
+
+def test_the_trained_network_makes_the_recorded_errors_and_names_its_classes(run, tmp_path, capsys):
+    network = asap.load(run)
+    paths, split = digits(tmp_path)
+    assert not network.training and network.class_names == tuple("0123456789")
+    images = split.images.permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        wrong = (network(images).argmax(1) != split.labels).double().mean()
+    assert 100 * float(wrong) == pytest.approx(asap.Run.open(run).test()["test_error"], abs=1e-3)
+    assert torch.equal(network.read(paths), images[:3])
+    parser = argparse.ArgumentParser()
+    predict.add_arguments(parser)
+    assert predict.command(vars(parser.parse_args(["--run", str(run), "--json", *paths]))) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == paths and sum(found[paths[0]].values()) == pytest.approx(1)
+
+
+def test_an_exported_network_gives_the_same_outputs(run, tmp_path):
+    network, images = asap.load(run), torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = network(images)
+        assert torch.allclose(predict.plain(network)(images), expected, atol=1e-5)
+        exported = torch.export.load(predict.export(run, tmp_path / "n.pt2")).module()(images)
+    assert torch.allclose(exported, expected, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_onnx_gives_the_same_outputs(run, tmp_path):
+    for name in ("onnx", "onnxscript"):
+        pytest.importorskip(name, reason="pip install onnx onnxscript onnxruntime to test the export to ONNX")
+    runtime = pytest.importorskip("onnxruntime", reason="pip install onnx onnxscript onnxruntime to test the export to ONNX")
+    images = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    session = runtime.InferenceSession(str(predict.export(run, tmp_path / "n.onnx")))
+    with torch.no_grad():
+        expected = asap.load(run)(images).numpy()
+    assert np.allclose(session.run(None, {"images": images.numpy()})[0], expected, atol=1e-4)
+
+
+def test_what_cannot_be_loaded_or_exported_is_one_line(run, tmp_path, quick_evaluation):
+    with pytest.raises(UserError, match="keeps none"):
+        asap.load(quick_evaluation(keep_weights=False))
+    with pytest.raises(UserError, match=r"ends in \.pt2 or \.onnx"):
+        predict.export(run, tmp_path / "n.txt")
+    with pytest.raises(UserError, match="no run"):
+        asap.load(tmp_path)
+    weights = run / predict.WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:2000])
+    with pytest.raises(UserError, match=r"weights\.pt"):
+        asap.load(run)
