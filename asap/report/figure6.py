@@ -24,8 +24,9 @@ PRINTED = ("ENAS", "DARTS", "ASAP", "Accumulated gradient, p = 1", "Accumulated 
 
 
 def found(kind: str) -> dict[str, pd.DataFrame]:
-    """The finished runs of the study, searches or evaluations, by arm, in the study's order."""
-    frame = results.searches() if kind == "search" else results.evaluations()
+    """The finished runs of the study, searches or evaluations, by arm, in the study's order, of the copy of the images that most have."""
+    frame = results.arm(results.searches() if kind == "search" else results.evaluations(), STUDY)
+    frame = frame[frame["copy"].isin(frame["copy"].mode().head(1))]
     arms = {label: results.arm(frame, STUDY, label) for label in load(STUDY).labels}
     return {label: runs for label, runs in arms.items() if len(runs)}
 

@@ -124,11 +124,17 @@ def design_sentence() -> str:
 
 
 def ends() -> pd.DataFrame:
-    """The searches on CIFAR-10 at the cpu scale with the `group` of the front page's figure; ASAP's by any reading of the paper."""
+    """The searches on CIFAR-10 at the cpu scale with the `group` of the front page's figure; ASAP's by any reading of the paper.
+
+    They are of one copy of the images: the lossless one as soon as it has an ASAP search with its cut.
+    """
     frame, _ = recorded()
     label = frame["arm_methods"].where(frame["arm_methods"] != "", frame["arm_design"])
     readings = (frame["arm_sensitivity"] != "") & (label == "")
-    return frame.assign(group=label.map(GROUPS).mask(readings, ASAP)).dropna(subset="group")
+    frame = frame.assign(group=label.map(GROUPS).mask(readings, ASAP)).dropna(subset="group")
+    cut = frame.loc[(frame["group"] == ASAP) & frame["derived"].notna(), "copy"]
+    copies = sorted({*cut} or {*frame["copy"]}, key=lambda copy: ("-jpeg" in copy, copy))
+    return frame[frame["copy"] == copies[0]] if copies else frame
 
 
 def draw() -> Figure:

@@ -14,7 +14,7 @@ from posed import cut, pose, pose_search
 from asap.paper.space import cell_by_name
 from asap.records.parameters import checkout
 from asap.records.study import load
-from asap.report import costs, discussion, display, figure1, figure6, figure7, palette, results, table1, table2, table3, tables
+from asap.report import costs, discussion, display, figure1, figure6, figure7, front, palette, results, table1, table2, table3, tables
 from asap.search.enas import Controller
 
 
@@ -223,3 +223,13 @@ def test_the_sizes_are_of_searched_cells_and_of_random_ones_that_were_trained(ro
     assert tables.recorded_cells(root) == {"random-1": cell_by_name("random-1")}
     shutil.copytree(checkout() / "runs" / "main", root / "main")
     assert {"random-1", "main/asap-cifar10-cpu-seed0"} <= set(tables.recorded_cells(root))
+
+
+def test_the_front_figure_and_the_study_s_pages_are_of_one_copy_of_the_images(root):
+    searches = plans("methods", "search")
+    pose_search(root, searches["ASAP", 0], variant="cifar10-jpeg75", cut=cut(50, 30))
+    pose_search(root, searches["ASAP", 1], variant="cifar10-jpeg75", cut=cut(50, 30))
+    pose_search(root, searches["DARTS", 0], variant="cifar10")
+    assert list(front.ends()["run"]) == [searches["ASAP", seed].name for seed in (0, 1)] and list(figure6.found("search")) == ["ASAP"]
+    pose_search(root, plans("design", "search")["ASAP", 100], variant="cifar10", cut=cut(50, 30))
+    assert set(front.ends()["variant"]) == {"cifar10"} and len(front.ends()) == 2
