@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ..paper.space import published_cells
+from ..records.data import set_fingerprint
 from ..records.parameters import Common, EvaluationParameters, SearchParameters, make
 from ..records.run import Run
 
@@ -73,7 +74,7 @@ def described(run: Run) -> dict[str, Any]:
         "by_recipe": not changed,
         "variant": data["variant"],
         "fingerprint": data["fingerprint"],
-        "copy": f"{data['variant']} {data['fingerprint']}",
+        "copy": f"{data['variant']} {set_fingerprint(data)}",
         "epochs_run": run.outcome.get("epochs"),
         "seconds": run.outcome.get("seconds"),
         **{name: machine.get(name) for name in ("device", "processor", "threads", "torch")},
