@@ -64,6 +64,10 @@ def validity() -> None:
         )
         say(markdown(["predictor", "accuracy after the last epoch", "accuracy after the best epoch"], rows))
         say(
+            "The score tells bad cells from others. Whether it orders good ones is told by the rows of the better half and of the best "
+            "30 %. Published cells lie there, so a difference between two high percentiles is weak evidence."
+        )
+        say(
             f"Pearson's correlation of the score with the accuracy after the last epoch is {trained['score, final']['pearson']:.2f}. "
             f"Spearman's correlation of the score with the number of parameters is {_interval(trained['score and parameters'])}."
         )

@@ -133,6 +133,9 @@ def with_interval(statistic: Callable[..., float], *series: np.ndarray) -> dict[
     return {"spearman": statistic(*series), "low": float(low), "high": float(high)}
 
 
+TOP = {"score, among the better half by score": 0.5, "score, among the best 30 % by score": 0.3}
+
+
 def against_full_training(scores: np.ndarray, sizes: np.ndarray, accuracies: pd.DataFrame) -> dict[str, dict[str, float]]:
     """How the scores and the numbers of parameters, each (n,), order fully trained cells."""
 
@@ -149,6 +152,9 @@ def against_full_training(scores: np.ndarray, sizes: np.ndarray, accuracies: pd.
         more = with_interval(lambda s, p, a: rho(s, a) - rho(p, a), scores, sizes, accuracy)
         found[f"score less parameters, {which}"] = more
         found[f"score at equal parameters, {which}"] = with_interval(partial_spearman, scores, accuracy, sizes)
+        for name, share in TOP.items():  # an order over the whole range may be that of bad cells and good ones alone
+            top = scores >= np.quantile(scores, 1 - share)
+            found[f"{name}, {which}"] = with_interval(rho, scores[top], accuracy[top])
     found["score and parameters"] = with_interval(rho, scores, sizes)
     return found
 

@@ -223,7 +223,7 @@ def test_missing_or_damaged_data_are_named_in_one_line_with_their_source(data, t
 
 
 def test_the_records_and_the_page_drawn_from_them(data, tmp_path, monkeypatch, capsys):
-    from asap.report import pages
+    from asap.report import display as pages
 
     small = {"ridge": [{"alpha": 300.0}], "trees": [{"n_estimators": 60, "max_depth": 2}]}
     monkeypatch.setattr(surrogate_validity, "CHOICES", small)
@@ -252,7 +252,7 @@ def test_the_records_and_the_page_drawn_from_them(data, tmp_path, monkeypatch, c
     for part in (surrogate_page.validity, surrogate_page.calibration, surrogate_page.limits, surrogate_page.scores):
         part()
     text = "\n".join(shown)
-    assert f"{figures['cross-validation']['all']['spearman']:.3f}" in text and "a figure" in shown and "SNAS_moderate" in text
+    assert f"{figures['cross-validation']['all']['spearman']:.3f}" in text and "asap-figure" in text and "SNAS_moderate" in text
     (runs / "scores" / "validity.json").write_text("{}")
     shown.clear()
     surrogate_page.validity()
