@@ -54,12 +54,18 @@ def other_readings(root: Path) -> pd.DataFrame:
 Judge = Callable[[Path], Verdict]
 
 
-def of_searches(judge: Callable[[Path, pd.DataFrame], tuple[str, str]]) -> Judge:
-    """A judge of plain ASAP searches: the verdict is that of the largest scale; what is found at the other is said beside it."""
+def of_searches(judge: Callable[[Path, pd.DataFrame], tuple[str, str] | tuple[str, str, pd.DataFrame]]) -> Judge:
+    """A judge of plain ASAP searches: the verdict is that of the largest scale; what is found at the other is said beside it.
+
+    judge: gives what was found, the verdict, and the searches that count where they are not those that it was given.
+    """
 
     @wraps(judge)
     def judged(root: Path) -> Verdict:
-        found = [(scale_of(rows), *judge(root, rows)) for rows in asap_searches(root).values()]
+        found = []
+        for rows in asap_searches(root).values():
+            said, told, *counted = judge(root, rows)
+            found.append((scale_of(counted[0] if counted else rows), said, told))
         if not found:
             return missing("a finished ASAP search on CIFAR-10")
         (scale, ours, verdict), *rest = found
@@ -69,17 +75,14 @@ def of_searches(judge: Callable[[Path, pd.DataFrame], tuple[str, str]]) -> Judge
 
 
 @of_searches
-def ends_in_one_network(root: Path, runs: pd.DataFrame) -> tuple[str, str]:
-    undecided = list(runs["undecided"])
+def ends_in_one_network(root: Path, runs: pd.DataFrame) -> tuple[str, str, pd.DataFrame]:
     readings = other_readings(root)
     readings = readings[(readings["scale"] == runs["scale"].iloc[0]) & (readings["copy"] == runs["copy"].iloc[0])]
-    every = undecided + list(readings["undecided"])
-    ended = sum(edges == 0 for edges in every)
-    said = f"; with what else the paper's words allow: {', '.join(f'{n:.0f}' for n in readings['undecided'])}" if len(readings) else ""
-    ours = (
-        f"{ended} of {len(every)} searches end so; undecided edges of {runs['edges'].iloc[0]}: {', '.join(f'{n:.0f}' for n in undecided)}"
-    )
-    return ours + said, verdict_from_count(ended, len(every))
+    every = pd.concat([runs, readings])
+    ended = int((every["undecided"] == 0).sum())
+    ours, theirs = (", ".join(f"{n:.0f}" for n in rows["undecided"]) for rows in (runs, readings))
+    said = f"{ended} of {len(every)} searches ended in one network; of {runs['edges'].iloc[0]} edges {ours} stayed undecided"
+    return said + (f", by the paper's other readings {theirs}" if theirs else ""), verdict_from_count(ended, len(every)), every
 
 
 @of_searches
@@ -96,12 +99,12 @@ def final_temperature(root: Path) -> Verdict:
 
 
 @of_searches
-def shorter_epochs(root: Path, runs: pd.DataFrame) -> tuple[str, str]:
+def shorter_epochs(root: Path, runs: pd.DataFrame) -> tuple[str, str, pd.DataFrame]:
     timed = runs[runs["clocked"]] if runs["clocked"].any() else runs
     seconds = [results.epochs(root, run)["steps_seconds"] for run in timed["run"]]
     left = [float(s.iloc[-1] / s.max()) for s in seconds]
-    said = f"the last epoch takes {np.mean(left):.0%} of the longest, in {len(left)} timed"
-    return said, verdict_from_count(sum(share < 0.67 for share in left), len(left))
+    said = f"the last epoch takes {np.mean(left):.0%} of the longest"
+    return said, verdict_from_count(sum(share < 0.67 for share in left), len(left)), timed
 
 
 @of_searches
