@@ -105,10 +105,6 @@ def draw(evaluations: pd.DataFrame) -> tuple[Figure, dict[str, str]]:
     return figure, tips
 
 
-def _tip(p: dict[str, Any]) -> str:
-    return f"{p['name']}: {p['cost']:.3g} days, {p['parameters']:.3g} M, {p['error']:.2f} %"
-
-
 def cells(evaluations: pd.DataFrame) -> pd.DataFrame:
     """`table1.by_cell` with the cell's name and its kind among `KINDS` as columns, ordered by them."""
     return with_kinds(by_cell(evaluations).reset_index())

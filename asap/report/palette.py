@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
+import seaborn as sns
 from matplotlib.figure import Figure
 
 from ..paper.space import ASAP_OPERATIONS
@@ -15,9 +16,8 @@ from ..paper.space import ASAP_OPERATIONS
 #: Placeholders that `display` turns into the page's own colours of text and background.
 INK, PAPER = "#010203", "#fefdfc"
 FAINT = "#8a8a8a"
-BLUE, ORANGE, GREEN, VERMILLION, PURPLE, BROWN, PINK, GREY, YELLOW = (
-    "#0173b2", "#de8f05", "#029e73", "#d55e00", "#b35fa5", "#a87145", "#ec8fd0", "#8a8a8a", "#b8ab00",
-)  # fmt: skip
+BLUE, ORANGE, GREEN, VERMILLION = sns.color_palette("colorblind").as_hex()[:4]
+PURPLE, BROWN, PINK, GREY, YELLOW = "#b35fa5", "#a87145", "#ec8fd0", "#8a8a8a", "#b8ab00"
 
 #: One colour an operation, the same on every page.
 OPERATIONS = dict(zip((*ASAP_OPERATIONS, "none"), (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, BROWN, PINK, GREY), strict=True))
