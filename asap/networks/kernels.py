@@ -77,7 +77,8 @@ def depthwise(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
 def average_pool(x: Tensor, stride: int) -> Tensor:
     """3×3 average pooling that does not count the padding.
 
-    On CUDA of a contiguous copy: torch up to 2.14 returns wrong input gradients for a padded pool in channels_last there.
+    On CUDA of a contiguous copy: there torch (2.11 was measured; its issue 188344) returns wrong input gradients for a padded pool in
+    channels_last.
     """
     if x.device.type != "cpu":
         y = F.avg_pool2d(x.contiguous(), 3, stride, 1, count_include_pad=False)

@@ -17,7 +17,7 @@ from ..paper.space import ASAP_OPERATIONS
 INK, PAPER = "#010203", "#fefdfc"
 FAINT = "#8a8a8a"
 BLUE, ORANGE, GREEN, VERMILLION = sns.color_palette("colorblind").as_hex()[:4]
-PURPLE, BROWN, PINK, GREY, YELLOW = "#b35fa5", "#a87145", "#ec8fd0", "#8a8a8a", "#b8ab00"
+PURPLE, BROWN, PINK, GREY = "#b35fa5", "#a87145", "#ec8fd0", "#8a8a8a"
 
 #: One colour an operation, the same on every page.
 OPERATIONS = dict(zip((*ASAP_OPERATIONS, "none"), (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, BROWN, PINK, GREY), strict=True))
