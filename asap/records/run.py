@@ -4,7 +4,7 @@
     epochs.csv             one row an epoch
     architecture.parquet   a search: one row for each epoch, cell kind, edge and operation
     genotype.json          a search that finished: its cell
-    test.json              an evaluation that finished: its test error
+    test.json              an evaluation that finished: its test error, and which test images it got wrong
     results.csv            a study of the theory: one row a simulation
     checkpoint.pt while it runs; deleted when it finishes, never committed
 
@@ -14,6 +14,7 @@ a digest of itself and of the other files, so a damaged record is named and left
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..errors import UserError, read_content, read_json
@@ -171,6 +173,32 @@ class Run:
     def test(self) -> dict[str, Any]:
         """test.json of an evaluation."""
         return dict(self._read("test.json", json.load))
+
+    def wrong(self) -> np.ndarray | None:
+        """Which test images an evaluation got wrong, (images,) bool, in the order of the set; None of an older record, without them.
+
+        Raises `RecordError` where they are not as many as its test error says.
+        """
+        test = self.test()
+        if "wrong" not in test:
+            return None
+        try:
+            wrong = unpack(test["wrong"], test["test_images"])
+            if abs(100 * wrong.mean() - test["test_error"]) > 1e-3:
+                raise ValueError("the wrong images do not make its error")
+        except (ValueError, TypeError) as error:
+            raise RecordError(f"{self.folder / 'test.json'} is damaged: {error}") from None
+        return wrong
+
+
+def pack(flags: np.ndarray) -> str:
+    """A text of booleans (n,): a bit each, in base64."""
+    return base64.b64encode(np.packbits(flags).tobytes()).decode()
+
+
+def unpack(text: str, count: int) -> np.ndarray:
+    """The booleans (count,) of `pack`. Raises ValueError where the text is none."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(text, validate=True), np.uint8), count=count).astype(bool)
 
 
 def run_folders(root: Path) -> Iterator[Path]:

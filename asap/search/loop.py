@@ -123,7 +123,7 @@ class _Search(Session):
         self.prune(self.method.to_prune(epoch_ends=True))
         images = len(self.train) * p.batch
         clocks["measure"].start()
-        validation_loss, validation_accuracy = measure(
+        validation_loss, validation_accuracy, _ = measure(
             self.network, lambda x: self.logits(x, self.method.mixture().detached()), self.validation
         )
         clocks["measure"].stop()

@@ -16,7 +16,7 @@ from ..networks.derived import DerivedNetwork, Size
 from ..paper.space import Genotype, cell_by_name
 from ..records.parameters import EvaluationParameters, ParameterError, runs_root
 from ..records.recorder import Follower, Recorder
-from ..records.run import Run
+from ..records.run import Run, pack
 from . import device as machine
 from . import distributed
 from .batches import ImageData
@@ -170,8 +170,8 @@ class _Evaluation(Session):
 
     def finish(self) -> None:
         """Test the network after its last epoch; no epoch is selected by its test error."""
-        loss, accuracy = measure(self.network, self.logits, self.test)
-        images = len(self.test.labels)
+        loss, accuracy, right = measure(self.network, self.logits, self.test)
+        images = len(right)
         result = {
             "test_error": round(100 * (1 - accuracy), 4),  # per cent
             "test_error_standard_error": round(100 * math.sqrt(accuracy * (1 - accuracy) / images), 4),  # binomial
@@ -181,7 +181,7 @@ class _Evaluation(Session):
             "multiply_adds": self.size.multiply_adds,
         }
         check_finite({"epoch": self.epoch, "test_loss": loss})
-        self.recorder.test(result)
+        self.recorder.test({**result, "wrong": pack(1 - right.numpy())})
         if self.p.keep_weights and distributed.rank() == 0:
             keep(self.recorder.folder, self.network, self.size, self.images)
         self.close(result)

@@ -2,6 +2,7 @@ import json
 import os
 
 import filelock
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -9,7 +10,7 @@ from asap.cli import main
 from asap.errors import UserError
 from asap.paper.space import published_cell
 from asap.records.recorder import Recorder, write_atomically
-from asap.records.run import RecordError, Run, find_runs
+from asap.records.run import RecordError, Run, find_runs, pack
 
 DATA = {"name": "digits", "variant": "digits"}
 
@@ -28,6 +29,22 @@ def test_a_record_is_read_back(tmp_path):
     run = Run.open(record(tmp_path, seed=3))
     assert run.name == "study/one" and run.parameters["seed"] == 3 and run.outcome == run.test() == {"test_error": 5.0}
     pd.testing.assert_frame_equal(run.epochs(), pd.DataFrame([{"epoch": 1, "train_loss": 0.5}]))
+
+
+def test_the_images_that_were_wrong_are_read_back_or_refused(tmp_path):
+    flags = np.random.default_rng(0).random(21) < 0.3
+    folder = record(tmp_path)
+    run = Run.open(folder, finished=False)
+    assert run.wrong() is None  # an older record, without them
+    for text, count, fine in ((pack(flags), 21, True), (pack(flags), 20, False), ("no base64", 21, False), (7, 21, False)):
+        test = {"test_error": 100 * flags.mean(), "test_images": count, "wrong": text}
+        write_atomically(folder / "test.json", json.dumps(test).encode())
+        run = Run(folder, {**run.info, "files": {}})
+        if fine:
+            assert run.wrong().tolist() == flags.tolist()
+        else:
+            with pytest.raises(RecordError, match=r"test\.json is damaged"):
+                run.wrong()
 
 
 def test_find_runs_selects_and_leaves_out_what_did_not_finish(tmp_path):

@@ -18,6 +18,8 @@ def test_the_record_of_an_evaluation(quick_evaluation):
     assert result["parameters"] == Size(published_cell("ASAP"), 8, 3, 10, 1, 8).parameters
     assert run.info["genotype"] == published_cell("ASAP").to_dict()
     assert len(run.epochs()) == 2
+    wrong = run.wrong()
+    assert wrong.shape == (359,) and 100 * wrong.mean() == pytest.approx(result["test_error"], abs=1e-4)
 
 
 def test_a_searched_cell_is_evaluated_under_its_search_s_name(quick_search, quick_evaluation):
