@@ -32,6 +32,8 @@ def pose_search(root, planned, epochs=None, **outcome):
     recorder.architecture(pd.DataFrame(rows, columns=["cell", "edge", "epoch", "operation", "phi"]))
     undecided, left = {"normal": 0, "reduce": 0}, {"normal": 14, "reduce": 14}
     plain = {"epochs": size, "decided": True, "undecided_edges": undecided, "operations_left": left, "parameters_left": 1, "seconds": 60.0}
+    if "cut" in outcome:
+        outcome.setdefault("cut_images", "augmented")
     recorder.finish({**plain, "validation_accuracy": 0.6, **outcome})
     recorder.close()
 

@@ -124,6 +124,7 @@ class SearchParameters(Common):
     prune_rounding: str = parameter(
         "down", "of Eq. 13's number of operations; down: one is left at E_f and no earlier", choices=("down", "nearest")
     )
+    epochs_after: int = parameter(0, "epochs of training w after every edge is decided; the paper ends there (3.1)", "[0, 100000]")
     edge_rule: str = parameter("phi_before_last_pruning", "how 14 edges become 8; see the audit page", choices=EDGE_RULES)
 
     def __post_init__(self) -> None:

@@ -166,9 +166,9 @@ def no_bias(root: Path) -> Verdict:
     lost, more = _lost(runs), (runs["one_operation"] - runs["derived"]).mean()
     ours = f"{int((~runs['decided'].astype(bool)).sum())} of {len(runs)} ASAP searches end undecided; one operation an edge costs "
     ours += f"{lost.min():.1f} to {lost.max():.1f} points, the derived cell {more:.1f} more on average"
-    others = [rows for rows in arms(root, MAGNITUDE, ACCUMULATED).values() if rows["copy"].iloc[0] == runs["copy"].iloc[0]]
-    if others:
-        eq13 = _with_cut(pd.concat(others))
+    others = [_with_cut(rows[rows["copy"] == runs["copy"].iloc[0]]) for rows in arms(root, MAGNITUDE, ACCUMULATED).values()]
+    eq13 = pd.concat([runs.iloc[:0], *others])
+    if len(eq13):
         ours += f"; searches by Eq. 13, {int(eq13['decided'].sum())} of {len(eq13)} decided before: "
         ours += f"{_lost(eq13).mean():.1f}, and {(eq13['one_operation'] - eq13['derived']).mean():.1f} more"
     return Verdict(ours, scale_of(runs), verdict_from_count(int((lost < 1).sum()), len(runs)))

@@ -16,7 +16,7 @@ from . import palette, results
 from . import rows as rows_of
 from .display import DASH, each, rows_frame, spread
 
-STUDY = "methods"
+STUDY, TRAINED_ON = "methods", "ends"
 THEOREM = "ASAP, Theorem 2's schedule"
 AT_EPOCH_END = "ASAP, pruning at an epoch's end"
 #: The arms that the paper's Figures 6 and 7 show; the study's others are drawn beside them.
@@ -24,10 +24,10 @@ PRINTED = ("ENAS", "DARTS", "ASAP", "Accumulated gradient, p = 1", "Accumulated 
 
 
 def found(kind: str) -> dict[str, pd.DataFrame]:
-    """The finished runs of the study, searches or evaluations, by arm, in the study's order, of the copy of the images that most have."""
-    frame = results.arm(results.searches() if kind == "search" else results.evaluations(), STUDY)
-    frame = frame[frame["copy"].isin(frame["copy"].mode().head(1))]
-    arms = {label: results.arm(frame, STUDY, label) for label in load(STUDY).labels}
+    """The finished runs of the studies, searches or evaluations, by arm, in their order, of the copy of the images that most have."""
+    frame = results.searches() if kind == "search" else results.evaluations()
+    frame = frame[frame["copy"].isin(results.arm(frame, STUDY)["copy"].mode().head(1))]
+    arms = {label: results.arm(frame, study, label) for study in (STUDY, TRAINED_ON) for label in load(study).labels}
     return {label: runs for label, runs in arms.items() if len(runs)}
 
 
@@ -72,11 +72,19 @@ def draw_seeds(axes: Axes, every: pd.DataFrame, runs: Sequence[str], column: str
     )  # fmt: skip
 
 
-def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None) -> Figure:
-    """Accuracy against scaled time, an axes a panel; at the end the derived cell's. arms: the searches of each; epochs: theirs."""
+def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None, behind: pd.DataFrame | None = None) -> Figure:
+    """Accuracy against scaled time, an axes a panel; at the end the derived cell's.
+
+    arms: the searches of each; epochs: theirs; behind: others' courses (`changes.others`), of which those of whole supernets are drawn in
+    grey, the median of each method's.
+    """
     epochs = results.epochs() if epochs is None else epochs
     shown = panels(arms)
     figure, axes = palette.axes(len(shown), 4.6)
+    full_scale = () if behind is None else behind[behind["source"] == "NASLib"].groupby("method", sort=False)
+    for dashes, (method, course) in zip(("-", "--", ":"), full_scale, strict=False):
+        label = f"{method}, full scale ({course['searches'].iloc[0]}, NASLib)"
+        axes[0].plot(course["time"], course["accuracy"], color=palette.GREY, ls=dashes, lw=2.2, label=label)
     for ax, panel in zip(axes, shown, strict=True):
         for label, runs in panel.items():
             colour = palette.look(label).colour
@@ -111,16 +119,12 @@ def _row(label: str, runs: pd.DataFrame) -> list[str]:
 
 
 def older_cuts(searches: pd.DataFrame) -> str:
-    """In how many searches BatchNorm was averaged over images as they are, and what that costs where the cut takes nothing away."""
-    with_cut = searches[searches["cut_images"] != ""]
-    plain = with_cut[with_cut["cut_images"] == "as they are"]
-    if not len(plain):
+    """How many searches measured their cut with BatchNorm's statistics of images as they are, so that it is left out, in a sentence."""
+    older = searches[searches["cut_images"] == "as they are"]
+    if not len(older):
         return ""
-    kept = plain[plain["arm_methods"] == THEOREM]
-    lost = spread(kept["accuracy"] - kept["one_operation"], 1)
-    cost = f" (by {lost} points in the search whose mixture is one operation an edge before the cut)"
     return (
-        f"In {len(plain)} of the {len(with_cut)} searches that record their cut, BatchNorm was averaged over the training half as it is. "
-        "Later searches average it over the half as it is augmented in the search. Without a crop's black border in its statistics the "
-        f"supernet is less accurate{cost if len(kept) else ''}, so the accuracy of those {len(plain)} after the cut is too low."
+        f"In {len(older)} of the {len(searches)} searches BatchNorm was averaged over the training half without augmentation before the "
+        "cut was measured. Without a crop's black border in its statistics "
+        "the supernet is less accurate, so those measurements are left out."
     )

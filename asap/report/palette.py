@@ -43,6 +43,7 @@ METHODS = {
     "DARTS, without none": Look(ORANGE, ":", "^"),
     "Accumulated gradient, p = 1": Look(GREEN),
     "Accumulated gradient, p = 3": Look(GREEN, "--", "s"),
+    "Accumulated gradient, p = 3, trained on": Look(GREEN, ":", "^"),
     "Magnitude, p = 1": Look(PURPLE),
     "Magnitude, p = 3": Look(PURPLE, "--", "s"),
     "ENAS": Look(VERMILLION, "-", "D"),

@@ -27,7 +27,8 @@ of `searches()` alone:
     parameters_left  of the supernet at the end
     accuracy         validation accuracy of the mixture at the end, %
     one_operation, derived       the same with one operation an edge, and of the derived cell, with the supernet's weights and BatchNorm's
-                     statistics averaged anew, %; nan of the first searches, which did not record their cut
+                     statistics averaged anew over images augmented as in the search, %; nan of the first searches, which did not
+                     record their cut, and of the next, which averaged over images as they are
     one_operation_as_is, derived_as_is   the same with the statistics as they were
     cut_images       the images that these statistics are averaged over: `augmented`, `as they are`, or "" without a cut
     step_minutes     minutes of the w and α steps by `clock`

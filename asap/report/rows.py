@@ -105,7 +105,7 @@ def course(run: Run) -> pd.DataFrame:
 def search(run: Run, course: pd.DataFrame) -> dict[str, Any]:
     """The columns of a search alone."""
     outcome, edges = run.outcome, 2 * sum(2 + node for node in range(run.parameters["nodes"]))
-    cut = outcome.get("cut", {"operations": {}, "genotype": {}})
+    cut, anew = outcome.get("cut", {"operations": {}, "genotype": {}}), outcome.get("cut_images") == "augmented"
     full = course[(course["alpha_steps"] > 0) & (course["left"] == course["left"].iloc[0])]
     minutes, full_minutes = course["steps_seconds"].sum() / 60, full["steps_seconds"].median() / 60
     pruned = course[course["pruned"]]
@@ -117,7 +117,7 @@ def search(run: Run, course: pd.DataFrame) -> dict[str, Any]:
         "operations_left": sum(outcome["operations_left"].values()),
         "parameters_left": outcome["parameters_left"],
         "accuracy": 100 * outcome["validation_accuracy"],
-        **{name: 100 * cut[stage].get("recalibrated", float("nan")) for name, stage in CUTS.items()},
+        **{name: 100 * (cut[stage]["recalibrated"] if anew else float("nan")) for name, stage in CUTS.items()},
         **{f"{name}_as_is": 100 * cut[stage].get("accuracy", float("nan")) for name, stage in CUTS.items()},
         "cut_images": outcome.get("cut_images", "as they are") if "cut" in outcome else "",
         "step_minutes": minutes,

@@ -32,6 +32,12 @@ def _records() -> tuple[dict[str, Any], pd.DataFrame] | None:
     return None
 
 
+def figures() -> dict[str, Any]:
+    """The figures of validity.json, by part and group; empty, said on the page, where it is missing or damaged."""
+    found = _records()
+    return dict(found[0]["figures"]) if found else {}
+
+
 def validity() -> None:
     """The cross-validation, the choice of the model, and the order of the fully trained cells."""
     if found := _records():

@@ -2,6 +2,8 @@
 
 scores.csv     every published, searched and random cell: kind, score, percentile, extrapolates, parameters, note
 yang2020.csv   the same of the 214 random cells that Yang et al. (2020) trained in full, by their index; not their accuracy
+short.csv      those of them that the study `validity` evaluated: error at the cpu scale, score, and the accuracy of their full training
+others.csv     courses of searches at full scale by others (others.py)
 validity.csv   part, group, measure, value: every figure of validity.json as a table
 validity.json  the figures, and what they were computed from and with
 """
@@ -25,6 +27,7 @@ from scipy import stats
 from ..paper.space import Genotype
 from ..records.parameters import git_commit
 from ..records.recorder import write_atomically
+from . import others, short
 from .features import feature_names, features, parameters, skip_counts
 from .surrogate import (
     ACCURACIES,
@@ -119,10 +122,16 @@ def cross_validation(cells: Sequence[Genotype], labels: np.ndarray) -> tuple[np.
     return predicted, {**found, "all": agreement(predicted, labels)}
 
 
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """The rank correlation of two series (n,); nan where one does not vary."""
+    return float(stats.spearmanr(a, b).statistic) if np.ptp(a) and np.ptp(b) else float("nan")
+
+
 def partial_spearman(a: np.ndarray, b: np.ndarray, given: np.ndarray) -> float:
-    """The rank correlation of a and b at equal `given`, each (n,)."""
-    ab, ag, bg = (float(stats.spearmanr(p, q).statistic) for p, q in ((a, b), (a, given), (b, given)))
-    return (ab - ag * bg) / float(np.sqrt((1 - ag**2) * (1 - bg**2)))
+    """The rank correlation of a and b at equal `given`, each (n,); nan where `given` orders one of them."""
+    ab, ag, bg = (spearman(p, q) for p, q in ((a, b), (a, given), (b, given)))
+    scale = float(np.sqrt((1 - ag**2) * (1 - bg**2)))
+    return (ab - ag * bg) / scale if scale else float("nan")
 
 
 def with_interval(statistic: Callable[..., float], *series: np.ndarray) -> dict[str, float]:
@@ -138,24 +147,20 @@ TOP = {"score, among the better half by score": 0.5, "score, among the best 30 %
 
 def against_full_training(scores: np.ndarray, sizes: np.ndarray, accuracies: pd.DataFrame) -> dict[str, dict[str, float]]:
     """How the scores and the numbers of parameters, each (n,), order fully trained cells."""
-
-    def rho(a: np.ndarray, b: np.ndarray) -> float:
-        return float(stats.spearmanr(a, b).statistic)
-
     found: dict[str, dict[str, float]] = {}
     for which in ACCURACIES:
         accuracy = accuracies[which].to_numpy()
         for name, values in (("score", scores), ("parameters", sizes)):
             pearson = float(stats.pearsonr(values, accuracy).statistic)
             kendall = float(stats.kendalltau(values, accuracy).statistic)
-            found[f"{name}, {which}"] = {**with_interval(rho, values, accuracy), "pearson": pearson, "kendall": kendall}
-        more = with_interval(lambda s, p, a: rho(s, a) - rho(p, a), scores, sizes, accuracy)
+            found[f"{name}, {which}"] = {**with_interval(spearman, values, accuracy), "pearson": pearson, "kendall": kendall}
+        more = with_interval(lambda s, p, a: spearman(s, a) - spearman(p, a), scores, sizes, accuracy)
         found[f"score less parameters, {which}"] = more
         found[f"score at equal parameters, {which}"] = with_interval(partial_spearman, scores, accuracy, sizes)
         for name, share in TOP.items():  # an order over the whole range may be that of bad cells and good ones alone
             top = scores >= np.quantile(scores, 1 - share)
-            found[f"{name}, {which}"] = with_interval(rho, scores[top], accuracy[top])
-    found["score and parameters"] = with_interval(rho, scores, sizes)
+            found[f"{name}, {which}"] = with_interval(spearman, scores[top], accuracy[top])
+    found["score and parameters"] = with_interval(spearman, scores, sizes)
     return found
 
 
@@ -226,12 +231,16 @@ def record(root: Path, data: Path) -> list[Path]:
         "usual": {"share": USUAL, "limits": {f"{o}, {kind}": limit for (kind, o), limit in surrogate.limits.items()}},
     }
     figures = _recorded_figures(root, about) or validity(surrogate, cells, labels, trained, accuracies)
+    evaluated = short.evaluated(root, trained, accuracies, yang["score"].to_numpy(float))
+    figures |= {"accuracy so far": short.curves(data, accuracies), "short evaluation": short.judges(evaluated)}
     about["figures"] = figures
     rows = [(part, group, name, value) for part, groups in figures.items() for group, f in groups.items() for name, value in f.items()]
     table = pd.DataFrame(rows, columns=["part", "group", "measure", "value"])
     written = {
         "scores.csv": scores.to_csv(index=False),
         "yang2020.csv": yang.to_csv(index=False),
+        "short.csv": evaluated.to_csv(index=False),
+        "others.csv": others.courses(data).to_csv(index=False, float_format="%.5g"),
         "validity.csv": table.to_csv(index=False, float_format="%.6g"),
         "validity.json": json.dumps(_rounded(about), indent=1, ensure_ascii=False) + "\n",
     }

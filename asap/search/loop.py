@@ -199,7 +199,9 @@ class _Search(Session):
             group["params"] = [parameter for parameter in group["params"] if id(parameter) not in gone]
 
     def done(self) -> bool:
-        return self.epoch >= self.p.epochs or (self.epoch > 0 and self.decided())
+        single = 2 * len(edges(self.p.nodes))
+        decided = sum(row["operations_normal"] + row["operations_reduce"] == single for row in self.rows)
+        return self.epoch >= self.p.epochs or decided > self.p.epochs_after
 
     def decided(self) -> bool:
         """Whether every mixed operation is down to one operation: the stopping rule of 3.1."""

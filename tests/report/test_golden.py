@@ -10,6 +10,7 @@ import pytest
 
 from asap.report import (
     audit,
+    changes,
     claims,
     costs,
     figure1,
@@ -20,6 +21,8 @@ from asap.report import (
     front,
     justified,
     method,
+    short,
+    surrogate,
     table1,
     table2,
     table3,
@@ -69,6 +72,8 @@ PAGES = {
     "figure5": lambda: [figure4.rows("reduce")],
     "figure6": lambda: [figure6.rows(figure6.found("search"))],
     "figure7": lambda: [figure7.rows()],
+    "changes": lambda: [changes.rows(changes.courses(), changes.others())],
+    "short": lambda: [short.judges(surrogate.figures()), short.within(surrogate.figures())],
     "table1": first_table,
     "table2": second_table,
     "table3": lambda: [table3.rows(), table3.against_asap()],

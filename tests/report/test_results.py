@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from posed import cut, pose, pose_search
 
@@ -29,12 +30,14 @@ def test_what_is_derived_of_a_search_is_what_its_record_says(tmp_path):
     }
     left = {"decided": False, "undecided_edges": {"normal": 3, "reduce": 4}, "operations_left": {"normal": 20, "reduce": 21}}
     pose_search(tmp_path, planned("methods", "search", "ASAP"), epochs, **left, cut=cut(40, 30))
-    row = results.searches(tmp_path).iloc[0]
+    pose_search(tmp_path, planned("methods", "search", "DARTS"), epochs, **left, cut=cut(40, 30), cut_images="as they are")
+    row, older = (results.searches(tmp_path).iloc[i] for i in (0, 1))
+    assert older["cut_images"] == "as they are" and np.isnan(older["derived"]) and older["derived_as_is"] == 10.0  # measured otherwise
     assert (row["run"], row["arm_methods"], row["arm_sensitivity"], row["arm_transfer"]) == (
         "main/asap-cifar10-cpu-seed0", "ASAP", "As decided", ""
     )  # fmt: skip
     assert (row["undecided"], row["edges"], row["operations"], row["operations_left"]) == (7, 28, 196, 41)
-    assert (row["accuracy"], row["one_operation"], row["derived"], row["cut_images"]) == (60.0, 40.0, 30.0, "as they are")
+    assert (row["accuracy"], row["one_operation"], row["derived"], row["cut_images"]) == (60.0, 40.0, 30.0, "augmented")
     assert row["step_minutes"] == pytest.approx(260 / 60) and row["full_epoch_minutes"] == 2.0
     assert row["full_epochs"] == pytest.approx(260 / 120)
     assert (row["grace_epochs"], row["pruning_epochs"], row["first_pruning"], round(row["largest_fall"], 6)) == (1, 2, 3, 5.0)

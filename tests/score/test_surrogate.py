@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import lzma
 from collections import Counter
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 
 from asap.errors import UserError
 from asap.paper.space import Edge, Genotype, cell_by_name, published_cell, random_genotype
+from asap.records.recorder import Recorder
+from asap.records.study import plan
 from asap.report import surrogate as surrogate_page
-from asap.score import surrogate
+from asap.score import others, short, surrogate
 from asap.score import validity as surrogate_validity
 from asap.score.features import OPERATIONS, SurrogateError, check, feature_names, features, identity, parameters
 from asap.score.surrogate import LABELS, TRAINED, Surrogate, add_arguments, command, parse_key, percentiles, read_labels, read_trained
@@ -57,7 +60,35 @@ def data(tmp_path, monkeypatch):
     rows = [(i, printed(cell), label_of(cell) + 4.1, label_of(cell) + 4) for i, cell in enumerate(trained)]
     (root / TRAINED).parent.mkdir(parents=True)
     pd.DataFrame(rows, columns=["index", "genotype", "best_test_acc", "final_test_acc"]).to_csv(root / TRAINED, index=False)
+    write_courses(root, trained)
     return root
+
+
+def write_courses(root, cells):
+    """The files of short.py and others.py: curves of 30 trained cells, 13 supernets (one of two starts that wrote at once), 4 searches."""
+    rng = np.random.default_rng(0)
+    np.savez(
+        root / short.CURVES, random214=np.linspace(5000, 9700, 600, dtype=np.uint16) + rng.integers(0, 99, (len(cells), 600), np.uint16)
+    )
+    (root / others.NASLIB).mkdir(parents=True)
+    for name, (_, runs) in others.SUPERNETS.items():
+        for seed in range(1, runs + 1):
+            lines = [f"{epoch},{50 + epoch / 4 + seed}" for epoch in range(100)]
+            if (name, seed) == ("darts", 4):
+                lines = ["0,7.0", *lines]
+            (root / others.NASLIB / f"nasbench301_cifar10_{name}_{seed}").write_text("epoch,val_top1\n" + "\n".join(lines) + "\n")
+    texts = [str(text) for text in map(as_darts, cells[:2])]
+    course = {"valid_acc": [60 + epoch / 5 for epoch in range(50)], "genotype": [texts[0]] * 20 + [texts[1]] * 30}
+    whole = [{"space": space, "dataset": dataset, **course} for space, dataset in others.SPACES]
+    broken = [{**run, "genotype": run["genotype"][:18]} for run in whole]
+    (root / others.ROBUST).parent.mkdir(parents=True)
+    (root / others.ROBUST).write_bytes(lzma.compress(json.dumps(whole + broken).encode()))
+
+
+def as_darts(genotype):
+    """As DARTS prints a cell."""
+    parts = [f"{kind}={[(e.operation, e.source) for e in genotype.cell(kind)]}, {kind}_concat=range(2, 6)" for kind in ("normal", "reduce")]
+    return f"Genotype({', '.join(parts)})"
 
 
 def run(*words, data, runs):
@@ -233,7 +264,8 @@ def test_the_records_and_the_page_drawn_from_them(data, tmp_path, monkeypatch, c
     runs = tmp_path / "runs"
     assert run("--record", data=data, runs=runs) == 0
     written = sorted(path.name for path in (runs / "scores").iterdir())
-    assert written == ["scores.csv", "validity.csv", "validity.json", "yang2020.csv"] and len(capsys.readouterr().out.split()) == 4
+    assert written == ["others.csv", "scores.csv", "short.csv", "validity.csv", "validity.json", "yang2020.csv"]
+    assert len(capsys.readouterr().out.split()) == 6
     figures = json.loads((runs / "scores" / "validity.json").read_text())["figures"]
     assert figures["cross-validation"]["all"]["spearman"] > 0.8 and figures["fully trained cells"]["score, final"]["spearman"] > 0.8
     trained = figures["fully trained cells"]["score, best"]
@@ -257,6 +289,49 @@ def test_the_records_and_the_page_drawn_from_them(data, tmp_path, monkeypatch, c
     shown.clear()
     surrogate_page.validity()
     assert "asap score --record" in shown[0]
+
+
+def test_others_courses_by_group_and_epoch(data):
+    frame = others.courses(data)
+    darts = frame[frame["method"] == "DARTS"]
+    assert list(darts["epoch"]) == list(range(1, 101)) and darts["searches"].eq(5).all() and darts["changed"].isna().all()
+    assert darts.iloc[0][["accuracy", "low", "high"]].tolist() == [53, 51, 55]  # of two lines of an epoch the later one
+    for method in others.SPACES.values():
+        robust = frame[frame["method"] == method]
+        assert len(robust) == 50 and robust["searches"].eq(1).all()  # one that was cut short does not count
+        moved = robust[robust["changed"] > 0]
+        assert list(moved["epoch"]) == [21] and 0 < moved["changed_edges"].iloc[0] <= 16
+    (data / others.ROBUST).write_bytes(b"no archive")
+    with pytest.raises(SurrogateError, match="is damaged"):
+        others.courses(data)
+
+
+def test_the_short_evaluation_is_judged_on_cells_trained_in_full(data, tmp_path, monkeypatch):
+    cells, accuracies = read_trained(data)
+    picked = short.chosen(accuracies, 8)
+    final = accuracies["final"].to_numpy()
+    assert sorted(set(picked)) == sorted(picked) and list(final[picked]) == sorted(final[picked])
+    arms = {f"yang2020-{row}": {"cell": as_darts(cells[row])} for row in picked}
+    common = {"dataset": "cifar10", "scale": "cpu", "seed": 0, "study": "validity"}
+    study = plan("validity", {"title": "", "runs": [{"kind": "evaluation", "common": common, "arms": arms}]})
+    monkeypatch.setattr(short, "load", lambda name: study)
+    scores = np.random.default_rng(0).random(len(cells))
+    assert (
+        short.evaluated(tmp_path, cells, accuracies, scores).empty
+        and short.judges(short.evaluated(tmp_path, cells, accuracies, scores)) == {}
+    )
+    for place, (planned, row) in enumerate(zip(study.planned, picked, strict=True)):
+        genotype = cells[row].to_dict()
+        recorder = Recorder(tmp_path / planned.name, "evaluation", planned.parameters.identity(), data={}, machine={}, genotype=genotype)
+        recorder.finish({"test_error": 20.0 - place})
+        recorder.close()
+    frame = short.evaluated(tmp_path, cells, accuracies, scores)
+    found = short.judges(frame)
+    assert list(frame["index"]) == picked and found["error at the cpu scale, negated, final"]["spearman"] > 0.99
+    assert found["could be shown"]["spearman"] == pytest.approx(0.86, abs=0.03)
+    with pytest.raises(SurrogateError, match="trained another cell"):
+        short.evaluated(tmp_path, cells[1:] + cells[:1], accuracies, scores)
+    assert short.curves(data, accuracies)["600"]["cells"] == len(cells)
 
 
 def test_records_that_name_cells_are_refused(data, tmp_path):

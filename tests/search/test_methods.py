@@ -169,6 +169,15 @@ def test_each_method_searches_and_resumes_within_an_epoch_bit_for_bit(monkeypatc
     assert whole.outcome["cut_images"] == "augmented"
 
 
+def test_a_search_trains_on_after_its_last_pruning_where_that_is_asked(recorded):
+    """Eq. 13 decides every edge in epoch 2; then w is trained in two more epochs, and the third is not run."""
+    run = recorded(method="magnitude", prune_start=0, prune_end=2, epochs=5, epochs_after=2)
+    frame = run.epochs()
+    left = frame["operations_normal"] + frame["operations_reduce"]
+    assert list(left == left.min()) == [False, True, True, True] and run.outcome["decided"]
+    assert frame["train_loss"].iloc[3] < frame["train_loss"].iloc[1]
+
+
 @pytest.fixture
 def controller():
     torch.manual_seed(0)

@@ -1,0 +1,96 @@
+"""How often the chosen cell changes from one epoch of a search to the next, here and in others' searches at full scale. Needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..paper.space import CELL_KINDS, edges
+from ..records.parameters import runs_root
+from . import palette, results, verdicts
+from .display import DASH, rows_frame
+
+EDGES = 16  # of both cells of a genotype
+#: The methods that have a chosen cell in every epoch, and all of their arms that are drawn.
+ARMS = ("ASAP", "DARTS", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3", "Magnitude, p = 1", "Magnitude, p = 3")
+
+
+def others(root: Path | None = None) -> pd.DataFrame:
+    """Others' courses (runs/scores/others.csv, of `asap score --record`); without rows where they are not recorded."""
+    try:
+        return pd.read_csv((root or runs_root()) / "scores" / "others.csv")
+    except (OSError, ValueError):
+        return pd.DataFrame(
+            columns=["source", "method", "searches", "epoch", "time", "accuracy", "low", "high", "changed_edges", "changed"]
+        )
+
+
+def changed_edges(architecture: pd.DataFrame, nodes: int = 4) -> np.ndarray:
+    """(epochs − 1,): how many edges the chosen cell has that the chosen cell of the epoch before had not.
+
+    architecture: of a search (`Run.architecture`). The chosen cell has on each edge the operation with the largest Φ but `none`, and keeps
+    the two edges of each node whose α of that operation is largest: DARTS' rule, for every method, since an epoch's own is not recorded.
+    """
+    graph = edges(nodes)
+    shape = (architecture["epoch"].nunique(), len(CELL_KINDS), len(graph), -1)
+    phi, alpha = (architecture[name].to_numpy(float).reshape(shape) for name in ("phi", "alpha"))
+    names = architecture["operation"].iloc[: phi.shape[-1]]
+    best = np.where((names == "none").to_numpy(), -1.0, phi).argmax(-1)  # (epochs, kinds, edges)
+    strength = np.take_along_axis(alpha, best[..., None], -1)[..., 0]
+    chosen = np.full(best.shape, -1)
+    for node in range(2, 2 + nodes):
+        entering = np.array([i for i, (_, target) in enumerate(graph) if target == node])
+        kept = entering[np.argsort(-strength[..., entering], axis=-1, kind="stable")[..., :2]]
+        np.put_along_axis(chosen, kept, np.take_along_axis(best, kept, -1), -1)
+    return ((chosen[1:] >= 0) & (chosen[1:] != chosen[:-1])).sum((1, 2)).astype(float)
+
+
+def courses(root: Path | None = None) -> pd.DataFrame:
+    """A row a search and epoch, from the second on: label, run, epoch, time, changed_edges. Searches at the cpu scale, of one copy."""
+    place = root or runs_root()
+    parts = []
+    for label, rows in verdicts.arms(place, *([label] for label in ARMS)).items():
+        for run in rows["run"]:
+            moved = changed_edges(results.record(run, place).architecture())
+            epoch = np.arange(2, len(moved) + 2)
+            parts.append(pd.DataFrame({"label": label, "run": run, "epoch": epoch, "time": epoch / epoch[-1], "changed_edges": moved}))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["label", "run", "epoch", "time", "changed_edges"])
+
+
+def rows(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+    """By method: searches, the share of epochs in which the chosen cell changed, and edges changed an epoch, in each half of the search."""
+
+    def halves(time: pd.Series, values: pd.Series, factor: float = 1, digits: int = 2, unit: str = "") -> list[str]:
+        means = (values[time <= 0.5].mean(), values[time > 0.5].mean())
+        return [DASH if np.isnan(mean) else f"{factor * mean:.{digits}f}{unit}" for mean in means]
+
+    lines = []
+    for label, frame in ours.groupby("label", sort=False):
+        moved = frame["changed_edges"]
+        share = halves(frame["time"], (moved > 0).astype(float), 100, 0, " %")
+        lines.append([str(label), "here", str(frame["run"].nunique()), *share, *halves(frame["time"], moved)])
+    for (source, name), frame in theirs.dropna(subset="changed").groupby(["source", "method"], sort=False):
+        share = halves(frame["time"], frame["changed"], 100, 0, " %")
+        lines.append([str(name), str(source), str(frame["searches"].iloc[0]), *share, *halves(frame["time"], frame["changed_edges"])])
+    headers = [f"{what}, {half} half" for what in ("epochs with another cell", "edges changed an epoch, of 16") for half in ("1st", "2nd")]
+    return rows_frame(["method", "searches by", "n", *headers], lines)
+
+
+def draw(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
+    """Edges of the chosen cell that changed in an epoch, against scaled time: means of a method over five epochs; others' in grey."""
+    figure, (ax,) = palette.axes(1, 4.2)
+    known = theirs.dropna(subset="changed_edges")
+    for dashes, ((source, method), frame) in zip(("-", "--", ":"), known.groupby(["source", "method"], sort=False), strict=False):
+        label = f"{method} ({frame['searches'].iloc[0]}, {source})"
+        ax.plot(frame["time"], frame["changed_edges"], color=palette.GREY, ls=dashes, lw=2.2, label=label)
+    for name, frame in ours.groupby("label", sort=False):
+        look, mean = palette.look(str(name)), frame.groupby("epoch")[["time", "changed_edges"]].mean()
+        smooth = mean["changed_edges"].rolling(5, min_periods=1, center=True).mean()
+        ax.plot(mean["time"], smooth, color=look.colour, ls=look.dashes, lw=1.2, label=f"{name} ({frame['run'].nunique()})")
+    ax.set(xlabel="time, scaled to [0, 1]", ylabel="edges changed in an epoch, of 16")
+    ax.set_ylim(0)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+    return figure

@@ -1,0 +1,62 @@
+"""The page on the short evaluation: whether the error at the cpu scale orders cells that others trained in full. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..records.parameters import runs_root
+from ..records.study import load
+from . import palette
+from .display import rows_frame
+
+
+def recorded() -> pd.DataFrame:
+    """runs/scores/short.csv, a row an evaluated cell; no rows where `asap score --record` has not made it."""
+    try:
+        return pd.read_csv(runs_root() / "scores" / "short.csv")
+    except (OSError, ValueError):
+        return pd.DataFrame(columns=["index", "error", "score", "parameters", "final", "best"])
+
+
+def planned() -> int:
+    """How many evaluations the study has."""
+    return len(load("validity").planned)
+
+
+def judges(figures: Mapping[str, Any]) -> pd.DataFrame:
+    """How each predictor orders the cells, with 95 % bootstrap intervals; no rows of too few. figures: of validity.json."""
+    found = figures.get("short evaluation", {})
+    names = [name.removesuffix(", final") for name in found if name.endswith(", final")]
+    cells = [[found[f"{name}, {which}"] for which in ("final", "best")] for name in names]
+    lines = [
+        [name, *(f"{row['spearman']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" for row in both)]
+        for name, both in zip(names, cells, strict=True)
+    ]
+    return rows_frame(["predictor", "accuracy after the last epoch", "accuracy after the best epoch"], lines)
+
+
+def least(figures: Mapping[str, Any]) -> str:
+    """What so many cells could show, in a sentence; nothing of too few."""
+    found = figures.get("short evaluation", {}).get("could be shown")
+    if not found:
+        return ""
+    power = f"{found['cells']} cells show a correlation of {found['spearman']:.2f} with a power of 80 %."
+    return f"{power} A smaller one is neither shown nor excluded."
+
+
+def within(figures: Mapping[str, Any]) -> pd.DataFrame:
+    """How the accuracy so far in full training orders the cells as its last epoch does: a column an epoch."""
+    curve = figures.get("accuracy so far", {})
+    return rows_frame(["epoch of 600", *curve], [["Spearman", *(f"{row['spearman']:.2f}" for row in curve.values())]] if curve else [])
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """Our error at the cpu scale against the accuracy of full training, a point a cell of `recorded`."""
+    figure, (ax,) = palette.axes(1, 3.6)
+    ax.plot(frame["final"], frame["error"], "o", color=palette.BLUE)
+    ax.set(xlabel="test accuracy, fully trained by others, %", ylabel="test error at the cpu scale, %")
+    return figure
