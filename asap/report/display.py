@@ -49,8 +49,9 @@ def each(frame: pd.DataFrame) -> Iterator[Any]:
 
 
 def say(text: str) -> None:
-    """Show Markdown."""
-    display(Shown(text))
+    """Show Markdown; nothing of an empty text."""
+    if text:
+        display(Shown(text))
 
 
 def table(*frames: pd.DataFrame) -> None:
