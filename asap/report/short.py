@@ -27,21 +27,9 @@ def planned() -> int:
     return len(load("validity").planned)
 
 
-def judges(figures: Mapping[str, Any]) -> pd.DataFrame:
-    """How each predictor orders the cells, with 95 % bootstrap intervals; no rows of too few. figures: of validity.json."""
-    found = figures.get("short evaluation", {})
-    names = [name.removesuffix(", final") for name in found if name.endswith(", final")]
-    cells = [[found[f"{name}, {which}"] for which in ("final", "best")] for name in names]
-    lines = [
-        [name, *(f"{row['spearman']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" for row in both)]
-        for name, both in zip(names, cells, strict=True)
-    ]
-    return rows_frame(["predictor", "accuracy after the last epoch", "accuracy after the best epoch"], lines)
-
-
 def least(figures: Mapping[str, Any]) -> str:
-    """What so many cells could show, in a sentence; nothing of too few."""
-    found = figures.get("short evaluation", {}).get("could be shown")
+    """What so many cells could show, in a sentence; nothing of too few. figures: of `surrogate.figures`."""
+    found = figures["short evaluation"].get("could be shown")
     if not found:
         return ""
     power = f"{found['cells']} cells show a correlation of {found['spearman']:.2f} with a power of 80 %."
@@ -50,7 +38,7 @@ def least(figures: Mapping[str, Any]) -> str:
 
 def within(figures: Mapping[str, Any]) -> pd.DataFrame:
     """How the accuracy so far in full training orders the cells as its last epoch does: a column an epoch."""
-    curve = figures.get("accuracy so far", {})
+    curve = figures["accuracy so far"]
     return rows_frame(["epoch of 600", *curve], [["Spearman", *(f"{row['spearman']:.2f}" for row in curve.values())]] if curve else [])
 
 

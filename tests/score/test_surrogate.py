@@ -278,17 +278,23 @@ def test_the_records_and_the_page_drawn_from_them(data, tmp_path, monkeypatch, c
     assert run("--record", data=data, runs=runs) == 0
     assert json.loads((runs / "scores" / "validity.json").read_text())["figures"] == figures
 
-    shown = []
     monkeypatch.setenv("ASAP_RUNS", str(runs))
-    monkeypatch.setattr(pages, "display", lambda thing: shown.append(getattr(thing, "data", "a figure")))
-    for part in (surrogate_page.validity, surrogate_page.calibration, surrogate_page.limits, surrogate_page.scores):
-        part()
-    text = "\n".join(shown)
-    assert f"{figures['cross-validation']['all']['spearman']:.3f}" in text and "asap-figure" in text and "SNAS_moderate" in text
+    parts = surrogate_page.figures()
+    assert surrogate_page.by_fold(parts).iloc[0, 1] == f"{figures['cross-validation']['all']['spearman']:.3f}"
+    assert (
+        set(surrogate_page.choices(parts)["which"]) == {"chosen", ""} and len(surrogate_page.predictors(parts["fully trained cells"])) > 3
+    )
+    assert len(surrogate_page.draw_calibration(parts).axes) == 2 and len(surrogate_page.skips(parts)) > 3
+    assert "SNAS_moderate" in set(surrogate_page.cells(surrogate_page.scores())["cell"]) and surrogate_page.by_method().empty
+    assert "validity.json" not in surrogate_page.source()  # a root outside the book has no links
     (runs / "scores" / "validity.json").write_text("{}")
-    shown.clear()
-    surrogate_page.validity()
+    empty = surrogate_page.figures()
+    shown = []
+    monkeypatch.setattr(pages, "display", lambda thing: shown.append(thing.data))
+    surrogate_page.needed()
     assert "asap score --record" in shown[0]
+    for draw in (surrogate_page.by_fold, surrogate_page.choices, surrogate_page.skips, surrogate_page.beyond):
+        assert draw(empty).empty
 
 
 def test_others_courses_by_group_and_epoch(data):
