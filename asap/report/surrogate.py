@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ..records.parameters import runs_root
 from . import palette, results, verdicts
-from .display import DASH, download, each, missing, rows_frame, spread
+from .display import DASH, download, each, rows_frame, spread
 
 FILES = ("scores.csv", "yang2020.csv", "short.csv", "others.csv", "validity.csv", "validity.json")
 
@@ -34,12 +34,6 @@ def scores(root: Path | None = None) -> pd.DataFrame:
         return pd.read_csv((root or runs_root()) / "scores" / "scores.csv")[names]
     except (OSError, ValueError, KeyError):
         return pd.DataFrame(columns=names)
-
-
-def needed() -> None:
-    """Say what makes the records, where they are missing."""
-    if not about() or scores().empty:
-        missing("whole `runs/scores/scores.csv` and `runs/scores/validity.json`", "asap score --record")
 
 
 def figures() -> dict[str, dict[str, dict[str, Any]]]:
