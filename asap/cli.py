@@ -259,6 +259,7 @@ def _runs(given: dict[str, Any]) -> int:
             continue
         outcome = info.get("outcome", {})
         figures = " ".join(f"{k}={outcome[k]}" for k in ("test_error", "validation_accuracy", "epochs", "seconds") if k in outcome)
+        figures += f"  warning: {outcome['warning']}" if "warning" in outcome else ""
         print(printable(f"{info['status']:10} {info['kind']:10} {folder}  {figures}"))
     return 0
 

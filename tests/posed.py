@@ -9,7 +9,7 @@ MACHINE = {"device": "cpu", "processor": "none", "git_commit": "0" * 40, "torch"
 
 def pose(root, planned, error, **outcome):
     """A finished record of a planned evaluation with this test error in per cent."""
-    data = {"variant": outcome.pop("variant", "posed"), "fingerprint": "0"}
+    data = {"variant": outcome.pop("variant", "posed"), "fingerprint": "0", "shape": [3, 32, 32]}
     recorder = Recorder(root / planned.name, "evaluation", planned.parameters.identity(), data=data, machine=MACHINE)
     recorder.finish({"test_error": error, "test_images": 10_000, "parameters": 1_000_000, "seconds": 1.0, **outcome})
     recorder.close()
@@ -23,7 +23,7 @@ def pose_search(root, planned, epochs=None, **outcome):
         "epoch": range(1, size + 1), "validation_accuracy": 0.6, "operations_normal": 98, "operations_reduce": 98, "alpha_steps": 78,
         "entropy_normal": 0.9, "entropy_reduce": 0.9, "seconds_weights": 60.0, "seconds_alpha": 60.0, **(epochs or {}),
     }  # fmt: skip
-    data = {"variant": outcome.pop("variant", "posed"), "fingerprint": "0"}
+    data = {"variant": outcome.pop("variant", "posed"), "fingerprint": "0", "shape": [3, 32, 32]}
     machine = {**MACHINE, **outcome.pop("machine", {})}
     recorder = Recorder(root / planned.name, "search", planned.parameters.identity(), data=data, machine=machine)
     recorder.epochs(pd.DataFrame(course).to_dict("records"))

@@ -32,6 +32,11 @@ def same_data(recorded: Any, now: Any) -> bool:
     return bool(recorded == now)
 
 
+def folder_name(place: Path) -> str:
+    """What a data set in this folder is recorded as."""
+    return re.sub(r"[^\w.-]+", "_", place.name).strip("._-")
+
+
 def own_folder(dataset: str, root: Path, named: tuple[str, ...]) -> tuple[str, str]:
     """The name and the place of an image folder of the user's own: `dataset` is a path, or a folder under the data root.
 
@@ -41,7 +46,7 @@ def own_folder(dataset: str, root: Path, named: tuple[str, ...]) -> tuple[str, s
     if not found:
         return dataset, ""
     place = found[0].resolve()
-    name = re.sub(r"[^\w.-]+", "_", place.name).strip("._-")
+    name = folder_name(place)
     if not name or name.lower() in named:
         raise UserError(f"{place}: {name or 'the root'} is no name for a data set of your own; rename the folder, or give --data-root")
     return name, str(place)

@@ -30,6 +30,7 @@ import pandas as pd
 from ..errors import UserError, read_content, read_json
 from ..paper.space import CELL_KINDS, EDGE_RULES, Genotype, genotype_by_rule
 from .fields import shown
+from .parameters import DATASETS
 
 CHECKPOINT = "checkpoint.pt"
 TIME_COLUMNS = ("seconds_weights", "seconds_alpha", "seconds_measure", "seconds", "peak_memory_mb")
@@ -131,6 +132,12 @@ class Run:
     @property
     def parameters(self) -> dict[str, Any]:
         return dict(self.info["parameters"])
+
+    @property
+    def variant(self) -> str:
+        """Which copy of its images the run saw; `name:FOLDER` where they are a folder of the user's own."""
+        own = self.parameters["dataset"] not in DATASETS
+        return ("name:" if own else "") + str(self.info["data"]["variant"])
 
     @property
     def outcome(self) -> dict[str, Any]:

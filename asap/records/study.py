@@ -15,7 +15,8 @@
         arms:
           random cells: [{cell: [random-0, random-1], seed: 0}, {cell: [random-2, random-3], seed: 1}]
 
-Every value is a parameter of records/parameters.py, and a list is a grid. Knows records, never torch.
+Every value is a parameter of records/parameters.py, and a list is a grid. `dataset: shapes/mine` is an image folder of the user's own,
+which need not be there to find its runs. Knows records, never torch.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ from typing import Any
 import yaml
 
 from ..errors import UserError, read_content
+from .data import folder_name, own_folder
 from .fields import ParameterError, shown
-from .parameters import EvaluationParameters, SearchParameters, checkout, make, run_name
+from .parameters import DATASETS, EvaluationParameters, SearchParameters, checkout, data_root, make, run_name
 from .run import MissingRecord, RecordError, Run, find_runs
 
 MOST_RUNS = 10_000
@@ -211,7 +213,10 @@ def _planned(content: Mapping[str, Any]) -> Iterator[Planned]:
 def _one(kind: str, label: str, given: dict[str, Any]) -> Planned:
     if missing := {"scale", "dataset", "seed", "study"} - set(given):
         raise ParameterError(f"a study states {sorted(missing)[0]} of every run")
-    return Planned(str(label), given, make(KINDS[kind], given))
+    dataset = str(given["dataset"])
+    absent = "/" in dataset and not own_folder(dataset, data_root(str(given.get("data_root", ""))), DATASETS)[1]
+    where = {"dataset": folder_name(Path(dataset)), "folder": dataset} if absent else {}
+    return Planned(str(label), given, make(KINDS[kind], {**given, **where}))
 
 
 def grid(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

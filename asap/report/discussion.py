@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from . import results
+from . import front
 from .costs import EVALUATION_STEPS, SEARCH_ITERATIONS
 from .display import DASH, Markdown, plus_minus, rows_frame
 
@@ -31,12 +31,9 @@ def other_rows() -> pd.DataFrame:
 
 def hours() -> dict[str, float]:
     """Median hours of a plain ASAP search and of an evaluation at the cpu scale on one core; nan where none is recorded."""
-    searches, evaluations = results.searches(), results.evaluations()
-    plain = searches[(searches["method"] == "asap") & (searches["scale"] == "cpu") & searches["by_recipe"]]
-    return {
-        "search": plain["seconds"].median() / 3600,
-        "evaluation": evaluations.loc[evaluations["scale"] == "cpu", "seconds"].median() / 3600,
-    }
+    searches, evaluations = front.recorded()
+    plain = searches[(searches["method"] == "asap") & searches["by_recipe"]]
+    return {"search": plain["seconds"].median() / 3600, "evaluation": evaluations["seconds"].median() / 3600}
 
 
 def gpu_hours(gpu: dict[str, Any]) -> tuple[float, float]:

@@ -140,7 +140,7 @@ def provenance(run: Run | str) -> str:
     run = results.record(run) if isinstance(run, str) else run
     machine, data, p = run.info["machine"], run.info["data"], run.parameters
     device = machine["processor"] if machine["device"] == "cpu" else machine["device"]
-    images, threads = f"{escape(data['variant'])} (fingerprint {escape(data['fingerprint'])})", escape(machine["threads"])
+    images, threads = f"{escape(run.variant)} (fingerprint {escape(data['fingerprint'])})", escape(machine["threads"])
     return (
         f"Run {escape(run.name)}: scale {escape(p['scale'])}, seed {escape(p['seed'])}, data {images}, "
         f"code {commit(str(machine['git_commit']))}, torch {escape(machine['torch'])}, {escape(device)}, "

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..records.parameters import EvaluationParameters, SearchParameters, make, runs_root
+from ..records.parameters import DATASETS, EvaluationParameters, SearchParameters, make, runs_root
 from ..records.study import load
 from . import palette, results
 from .claims import Claim, judged
@@ -77,7 +77,7 @@ def scale_rows() -> pd.DataFrame:
     search, evaluation = ({s: make(kind, {"scale": s, "dataset": "cifar10", **more}) for s in ("paper", "cpu")}
                           for kind, more in ((SearchParameters, {}), (EvaluationParameters, {"cell": "ASAP"})))  # fmt: skip
     searches, evaluations = recorded()
-    copies = sorted({*searches["variant"], *evaluations["variant"]} - {"fashion_mnist"})
+    copies = sorted({copy for frame in (searches, evaluations) for copy in frame.loc[frame["dataset"] == "cifar10", "variant"]})
     data = [f"CIFAR-10 ({'a JPEG copy' if '-jpeg' in copy else 'lossless'})" for copy in copies]
     devices = sorted({*searches["processor"], *evaluations["processor"]} - {""})
 
@@ -96,9 +96,9 @@ def scale_rows() -> pd.DataFrame:
 
 
 def recorded() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The searches and evaluations at the cpu scale."""
-    searches, evaluations = results.searches(), results.evaluations()
-    return searches[searches["scale"] == "cpu"], evaluations[evaluations["scale"] == "cpu"]
+    """The searches and evaluations at the cpu scale, on the paper's data sets."""
+    searches, evaluations = (f[(f["scale"] == "cpu") & f["dataset"].isin(DATASETS)] for f in (results.searches(), results.evaluations()))
+    return searches, evaluations
 
 
 def paper_search() -> str:

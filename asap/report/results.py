@@ -12,7 +12,7 @@ Columns of `searches()` and `evaluations()`, one row a run, ordered by run:
     arm_NAME         the run's arm in the study runs/studies/NAME.yaml, "" where that study does not plan it
     changed          the parameters that are not those of its method, scale and data set, joined by commas
     by_recipe        whether `changed` is empty
-    variant, fingerprint   which copy of the images it saw, and their digest
+    variant, fingerprint   which copy of the images it saw, and their digest; `name:FOLDER` for a folder of the user's own
     copy             both in one text: only runs of one copy are ever compared
     parameters_36    millions of parameters of the derived cell at 36 channels and 20 cells (runs/sizes/cifar10.csv); nan if not computed
     epochs_run, seconds    epochs done; wall-clock seconds of the whole run

@@ -9,12 +9,12 @@ import pandas as pd
 
 from ..paper.space import published_cells
 from ..records.data import set_fingerprint
-from ..records.parameters import Common, EvaluationParameters, SearchParameters, make
+from ..records.parameters import DATASETS, Common, EvaluationParameters, SearchParameters, make
 from ..records.run import Run
 
 KINDS: dict[str, type[Common]] = {"search": SearchParameters, "evaluation": EvaluationParameters}
 #: What names a run. All other parameters come from its scale, unless they were changed.
-NAMING = ("method", "run", "cell", "dataset", "scale", "seed", "study")
+NAMING = ("method", "run", "cell", "dataset", "test_share", "scale", "seed", "study")
 CUTS = {"one_operation": "operations", "derived": "genotype"}
 #: What is derived of an epoch.
 COURSE = ("left", "density", "fall", "pruned", "steps_seconds", "time", "entropy")
@@ -65,16 +65,20 @@ def described(run: Run) -> dict[str, Any]:
     """The columns that a search and an evaluation share."""
     kind, info, machine, data = run.info["kind"], run.info, run.info["machine"], run.info["data"]
     recorded = {**_defaults(kind), **run.parameters}
-    changed = make(KINDS[kind], {name: recorded[name] for name in NAMING if name in recorded}).differences(run.parameters)
+    plain = {name: recorded[name] for name in NAMING if name in recorded}
+    side = {"image_size": data["shape"][-1]} if recorded["dataset"] not in DATASETS else {}
+    if side:  # a folder of the user's own, which need not be here
+        plain |= {"folder": recorded["dataset"], **side}
+    changed = make(KINDS[kind], plain).differences({**run.parameters, **side})
     clock = machine.get("clock", "wall")
     return {
         "run": run.name,
         **{name: recorded[name] for name in _parameters(kind)},
         "changed": ",".join(changed),
         "by_recipe": not changed,
-        "variant": data["variant"],
+        "variant": run.variant,
         "fingerprint": data["fingerprint"],
-        "copy": f"{data['variant']} {set_fingerprint(data)}",
+        "copy": f"{run.variant} {set_fingerprint(data)}",
         "epochs_run": run.outcome.get("epochs"),
         "seconds": run.outcome.get("seconds"),
         **{name: machine.get(name) for name in ("device", "processor", "threads", "torch")},

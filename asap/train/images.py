@@ -169,6 +169,8 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{path}: too large an image: {one_line(error)}") from None
     except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, OSError) and error.strerror:  # of the file, not of what it holds
+            raise DataError(f"{path}: {error.strerror}") from None
         raise DataError(f"{path}: damaged image: {one_line(error)}") from None
 
 

@@ -10,6 +10,7 @@ import argparse
 import copy
 import dataclasses
 import json
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,6 +107,8 @@ def export(run: str | Path, path: str | Path, root: str = "") -> Path:
     path = Path(path)
     if path.suffix not in (".pt2", ".onnx"):
         raise UserError(f"{path}: the name of an exported network ends in .pt2 or .onnx")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"cannot write under {path.parent}")
     network = plain(load(run, root))
     view = network.view
     example, shapes = torch.zeros(2, view.channels, view.size, view.size), ({0: torch.export.Dim("batch")},)

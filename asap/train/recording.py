@@ -34,8 +34,9 @@ def prepare(p: Parameters) -> tuple[torch.device, ImageData | FolderData]:
     used = p.images or len(images.train)
     if used > len(images.train):
         raise ParameterError(f"images is {p.images}, but {p.dataset} has {len(images.train)} training images")
-    if used // (2 if isinstance(p, SearchParameters) else 1) < p.batch:
-        raise ParameterError(f"{used} training images do not fill a batch of {p.batch}")
+    trained, whose = (used // 2, ", half of all,") if isinstance(p, SearchParameters) else (used, "")
+    if trained < p.batch:
+        raise ParameterError(f"{trained} training images{whose} do not fill a batch of {p.batch}")
     if isinstance(p, EvaluationParameters) and p.auxiliary_weight and p.batch // distributed.world() < 2:
         raise ParameterError("the auxiliary head needs a batch of at least 2 images a process; give batch, or auxiliary_weight 0")
     return device, images

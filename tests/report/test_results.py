@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,9 +11,21 @@ import pytest
 from posed import cut, pose, pose_search
 
 from asap.records.recorder import Recorder
-from asap.records.study import load
+from asap.records.study import load, studies_root
 from asap.report import results
+from asap.report.display import provenance
+from asap.report.front import recorded
 
+OWN = """
+title: my shapes
+runs:
+  - kind: search
+    common: {dataset: images/shapes, scale: cpu, study: mine, seed: 0}
+    arms: {Mine: {method: asap}}
+  - kind: evaluation
+    of: searches
+    common: {dataset: images/shapes, scale: cpu, channels: 4, test_share: 0.2}
+"""
 ROOT = Path(__file__).parents[2] / "runs"
 
 
@@ -70,6 +83,27 @@ def test_only_finished_runs_of_committed_studies_are_results(tmp_path):
     Recorder(tmp_path / search.name, "search", search.parameters.identity(), data=data, machine=machine).close()
     assert results.searches(tmp_path).empty and results.problems(tmp_path) == []
     assert results.unfinished(tmp_path)[["run", "status", "epochs_run"]].to_numpy().tolist() == [[search.name, "running", 0]]
+
+
+def test_runs_on_a_folder_of_the_user_s_own_have_its_name_and_need_it_no_more(tmp_path, monkeypatch):
+    """In a study that plans them by the folder's path; they are no results on the paper's sets."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(OWN)
+    monkeypatch.setenv("ASAP_RUNS", str(tmp_path / "runs"))
+    shutil.copytree(studies_root(), tmp_path / "studies")
+    shutil.copy(path, tmp_path / "studies")
+    monkeypatch.setattr("asap.records.study.studies_root", lambda: tmp_path / "studies")
+    search, evaluation = load("mine").planned
+    assert search.name == "mine/asap-shapes-cpu-seed0" and "--dataset images/shapes" in search.command()
+    pose_search(tmp_path / "runs", search, variant="shapes")
+    pose(tmp_path / "runs", evaluation, 1.0, variant="shapes")
+    assert results.problems() == []
+    for frame in (results.searches(), results.evaluations()):
+        row = frame.iloc[0]
+        assert (row["dataset"], row["variant"], row["copy"], row["arm_mine"]) == ("shapes", "name:shapes", "name:shapes 0", "Mine")
+    assert results.searches()["by_recipe"].all() and results.evaluations()["changed"].tolist() == ["channels"]
+    assert "data name:shapes (fingerprint 0)" in provenance(search.name)
+    assert all(frame.empty for frame in recorded())
 
 
 def test_a_damaged_record_is_named_and_left_out_at_once(tmp_path):

@@ -9,6 +9,7 @@ from conftest import SMALL_SEARCH
 from same import same, timeless
 
 import asap
+from asap import cli
 from asap.records.parameters import ParameterError, SearchParameters, make
 from asap.records.run import TIME_COLUMNS, RecordError, Run
 from asap.search.loop import search
@@ -73,6 +74,8 @@ def test_a_search_that_learnt_nothing_says_so(recorded, quick_evaluation, capsys
     count = sum(undecided.outcome["undecided_edges"].values())
     assert undecided.outcome["warning"] == f"{count} of 10 edges were still undecided when the epochs ended"
     assert f"asap: warning: asap: {nothing.outcome['warning']}" in err
+    assert cli.main(["runs", "--runs-root", str(nothing.folder.parents[1])]) == 0
+    assert f"  warning: {nothing.outcome['warning']}\n" in capsys.readouterr().out
     quick_evaluation(run=str(nothing.folder), epochs=1)
     assert nothing.outcome["warning"] in capsys.readouterr().err
     assert "warning" not in recorded(method="darts").outcome  # which decides nothing, and means to

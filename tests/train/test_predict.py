@@ -68,6 +68,10 @@ def test_what_cannot_be_loaded_or_exported_is_one_line(run, tmp_path, quick_eval
         asap.load(quick_evaluation(keep_weights=False))
     with pytest.raises(UserError, match=r"ends in \.pt2 or \.onnx"):
         predict.export(run, tmp_path / "n.txt")
+    with pytest.raises(UserError, match="cannot write under"):
+        predict.export(run, tmp_path / "nowhere" / "n.pt2")
+    with pytest.raises(UserError, match=r"no\.png: No such file or directory$"):
+        asap.load(run).classify([tmp_path / "no.png"])
     with pytest.raises(UserError, match="no run"):
         asap.load(tmp_path)
     weights = run / predict.WEIGHTS
