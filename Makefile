@@ -45,10 +45,12 @@ browser: .venv/installed
 bench: .venv/installed
 	$(BIN)/python tests/benchmarks/bench.py
 
-# a GPU's part, in MINUTES: checks it against the CPU, measures it, then searches at paper scale, or runs what is left of STUDY; again, and it goes on
+# a GPU's part, in MINUTES: checks it against the CPU, measures it, then searches at paper scale, or runs what is left of STUDY, JOBS runs
+# at a time; again, and it goes on. Its records are also in runs/gpu-study.tar.gz
 MINUTES ?= 13
+JOBS ?= 2
 gpu-study:
-	$(PYTHON) tests/benchmarks/gpu_study.py --minutes $(MINUTES) $(if $(STUDY),--study $(STUDY))
+	$(PYTHON) tests/benchmarks/gpu_study.py --minutes $(MINUTES) $(if $(STUDY),--study $(STUDY) --jobs $(JOBS))
 
 lint: .venv/installed
 	$(BIN)/ruff check asap tests

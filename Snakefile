@@ -1,9 +1,9 @@
-# Sweeps: every run of the studies under runs/studies/ that has not finished, a search before the evaluations of its cell.
+# Sweeps on a cluster: every run of the studies under runs/studies/ that has not finished, a search before the evaluations of its
+# cell. On one machine `asap study NAME --jobs N` does as well.
 #
-#   snakemake                                   all studies, on all cores (profiles/default)
+#   snakemake --executor slurm --jobs 8         on a cluster, a job a run; without --executor, on all cores (profiles/default)
 #   snakemake --config studies=methods          one study, or several: studies=methods,transfer
-#   snakemake --dry-run --quiet                 how much is left, and about how long it takes; without --quiet, run by run
-#   snakemake --executor slurm --jobs 8         on a cluster, a job a run
+#   snakemake --dry-run                         what is left, run by run
 #
 # A run goes through its papermill notebook, which stays under _build/sweeps/, with the error where it failed; the others
 # go on. Records are never an output of a rule, so nothing here can delete one: a finished run is left out, an unfinished
@@ -12,7 +12,7 @@ import json
 import sys
 
 from asap.records.parameters import runs_root
-from asap.records.study import load, names
+from asap.records.study import duration, load, names
 
 STUDIES = str(config.get("studies", ",".join(names()))).split(",")
 DONE = "_build/sweeps/{study}/{run}.done"
@@ -20,13 +20,8 @@ DONE = "_build/sweeps/{study}/{run}.done"
 LEFT, SECONDS = {}, {}
 for study in (load(name) for name in STUDIES):
     SECONDS |= study.seconds(runs_root())
-    LEFT |= {planned.name: planned for planned in study.planned if planned.name in SECONDS}
-known = [SECONDS[name] for name in LEFT if SECONDS[name] is not None]
-print(
-    f"{len(LEFT)} runs left of the studies {', '.join(STUDIES)}: about {sum(known) / 3600:.1f} hours one at a time"
-    + (f", {len(LEFT) - len(known)} of unknown time" if len(known) < len(LEFT) else ""),
-    file=sys.stderr,
-)
+    LEFT |= {planned.name: planned for planned in study.left(runs_root())}
+print(f"{len(LEFT)} runs left of the studies {', '.join(STUDIES)}: {duration(SECONDS)}", file=sys.stderr)
 
 
 def done(name):

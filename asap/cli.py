@@ -84,9 +84,11 @@ def _command(argv: list[str]) -> int:
     plot.add_argument("cell", help="a run (a folder, or study/run), or what `asap evaluate --cell` takes")
     plot.add_argument("--output", required=True, help="the file to write, .svg")
     runs = add("runs", "what is recorded, finished or not, and where")
-    study = add("study", "what a study plans, what is done, how long the rest takes")
+    study = add("study", "what a study plans, what is done, how long the rest takes; with --jobs, run the rest")
     study.add_argument("name", nargs="?", default="", help="a study of runs/studies/, or a file; by default every study, in a line each")
     study.add_argument("--commands", action="store_true", help="only the commands of the runs that are left, searches first")
+    study.add_argument("--jobs", type=int, default=0, help="run what is left of the study, so many runs at a time, searches first")
+    study.add_argument("--minutes", type=float, default=0.0, help="stop the runs of --jobs after these, with checkpoints; 0: no limit")
     for sub in (theory, cells, plot, runs, study):
         sub.add_argument("--runs-root", default="", help="where runs are recorded; default: $ASAP_RUNS, else runs/")
     arguments, rest = parser.parse_known_args(argv)
@@ -115,9 +117,7 @@ def _theory_options(theory: argparse.ArgumentParser) -> None:
     theory.add_argument("--json", action="store_true", help="one JSON object instead of text")
     theory.add_argument("--exact", action="store_true", help="exact probabilities by dynamic programming up to the horizon")
     theory.add_argument("--record", metavar="TABLE", default="", help=f"record a table of the chapter: {', '.join(TABLES)}, or all")
-    theory.add_argument(
-        "--row", metavar="TABLE/TASK", default="", help="compute one task of a recorded table anew, for example schedules/3"
-    )
+    theory.add_argument("--row", metavar="TABLE/TASK", default="", help="compute one task of a recorded table, for example schedules/3")
 
 
 def _search(given: dict[str, Any]) -> int:
@@ -220,9 +220,7 @@ def _cells(given: dict[str, Any]) -> int:
     chosen = published_cells()
     if given["cell"]:
         chosen = {cell_label(given["cell"]): {"genotype": cell_by_name(given["cell"]), "source": given["cell"]}}
-    rows: dict[str, dict[str, Any]] = {
-        name: {**size(cell["genotype"], given["channels"]), "source": cell["source"]} for name, cell in chosen.items()
-    }
+    rows = {name: {**size(cell["genotype"], given["channels"]), "source": cell["source"]} for name, cell in chosen.items()}
     if given["json"]:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     else:
@@ -266,16 +264,23 @@ def _runs(given: dict[str, Any]) -> int:
 
 def _study(given: dict[str, Any]) -> int:
     from .records.run import RecordError
-    from .records.study import load, names
+    from .records.study import duration, load, names
 
-    root = runs_root(given["runs_root"])
+    root, jobs, minutes = runs_root(given["runs_root"]), given["jobs"], given["minutes"]
+    if not (0 <= jobs <= 1024 and 0 <= minutes < float("inf")):
+        raise UserError(f"jobs must lie in [0, 1024] and minutes in [0, ∞), not {jobs} and {minutes:g}")
+    if (jobs and not given["name"]) or (minutes and not jobs):
+        raise UserError("--jobs wants the name of a study, and --minutes wants --jobs")
+    if jobs:
+        from .train.jobs import run_left
+
+        return 1 if run_left(load(given["name"]), root, jobs, minutes) else 0
     for name in [given["name"]] if given["name"] else names():
         study = load(name)
-        left = study.seconds(root)
-        todo = sorted((p for p in study.planned if p.name in left), key=lambda p: p.kind != "search")
         if given["commands"]:
-            print("".join(p.command() + "\n" for p in todo), end="")
+            print("".join(p.command() + "\n" for p in study.left(root)), end="")
             continue
+        left = study.seconds(root)
         if given["name"]:
             for planned in study.planned:
                 try:
@@ -286,11 +291,8 @@ def _study(given: dict[str, Any]) -> int:
                 seconds = left.get(planned.name)
                 about = "" if seconds is None else f"  about {seconds / 60:.0f} min"
                 print(printable(f"{state:9} {planned.kind:10} {planned.label:32} {planned.name}{about}"))
-        known = [seconds for seconds in left.values() if seconds is not None]
-        unknown = f", {len(left) - len(known)} of unknown time" if len(left) > len(known) else ""
         done = len(study.planned) - len(left)
-        rest = f"the rest about {sum(known) / 3600:.1f} h one at a time{unknown}"
-        print(f"{printable(study.name)}: {done} of {len(study.planned)} runs finished; {rest}")
+        print(f"{printable(study.name)}: {done} of {len(study.planned)} runs finished; the rest {duration(left)}")
     return 0
 
 

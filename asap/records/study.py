@@ -85,6 +85,14 @@ class Planned:
             raise RecordError(f"{folder} holds a run of other parameters than the study's")
         return run
 
+    def finished(self, root: Path) -> Run | None:
+        """Its record where it has finished; None where it has not, or is damaged."""
+        try:
+            run = self.record(root)
+        except RecordError:
+            return None
+        return run if run is not None and run.info["status"] == "finished" else None
+
 
 @dataclass(frozen=True)
 class Study:
@@ -103,29 +111,33 @@ class Study:
         for planned in self.planned:
             values = planned.parameters.identity()
             if planned.kind == kind and label in (None, planned.label) and all(values[k] == v for k, v in parameters.items()):
-                try:
-                    run = planned.record(root)
-                except RecordError:
-                    continue
-                if run is not None and run.info["status"] == "finished":
-                    found.append(run)
-        return found
+                found.append(planned.finished(root))
+        return [run for run in found if run is not None]
+
+    def left(self, root: Path) -> list[Planned]:
+        """The runs that have not finished, searches first."""
+        return sorted((p for p in self.planned if p.finished(root) is None), key=lambda p: p.kind != "search")
 
     def seconds(self, root: Path) -> dict[str, float | None]:
-        """How long each run that has not finished will take, by name: what the finished runs most like it took, in the median."""
+        """How long each run that is `left` will take, by name: what the finished runs most like it took, in the median."""
         done, _ = find_runs(root)
         times: dict[tuple[Any, ...], list[float]] = {}
         for run in done:
             if isinstance(run.outcome.get("seconds"), int | float):
                 for like in _likenesses(run.info["kind"], run.parameters):
                     times.setdefault(like, []).append(run.outcome["seconds"])
-        names = {run.name for run in done}
         left: dict[str, float | None] = {}
-        for planned in self.planned:
-            if planned.name not in names:
-                alike = [key for key in _likenesses(planned.kind, planned.parameters.identity()) if key in times]
-                left[planned.name] = median(times[alike[0]]) if alike else None
+        for planned in self.left(root):
+            alike = [key for key in _likenesses(planned.kind, planned.parameters.identity()) if key in times]
+            left[planned.name] = median(times[alike[0]]) if alike else None
         return left
+
+
+def duration(left: Mapping[str, float | None]) -> str:
+    """How long all the runs of `Study.seconds` will take, in words."""
+    known = [seconds for seconds in left.values() if seconds is not None]
+    unknown = f", {len(left) - len(known)} of unknown time" if len(left) > len(known) else ""
+    return f"about {sum(known) / 3600:.1f} h one at a time{unknown}"
 
 
 def _likenesses(kind: str, p: Mapping[str, Any]) -> list[tuple[str, ...]]:

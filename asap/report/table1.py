@@ -164,7 +164,7 @@ def own_rows(evaluations: pd.DataFrame) -> pd.DataFrame:
 def planned(name: str) -> str:
     """How many of a study's runs are recorded, in a sentence."""
     study = load(name)
-    done = len(study.planned) - len(study.seconds(runs_root()))
+    done = len(study.planned) - len(study.left(runs_root()))
     made = f"{done} of the {len(study.planned)} runs of the study `{name}` are recorded"
     return f"{made}; `asap study {name} --commands` prints what makes the others."
 

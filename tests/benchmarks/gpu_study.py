@@ -6,17 +6,19 @@ on a machine with torch, torchvision, pandas and pyarrow, without a network. In 
 CPU does in float64, measures the steps, then searches at paper scale, or with --study NAME runs what is left of a study, as
 far as the minutes go. A step is a process with a limit of its own, and each result is written at once; a variant that fails
 leaves a line, and what comes after it a fresh process. The same command again skips what is recorded, and goes on.
-Records: runs/benchmarks/<device>-<commit>.json and runs/<study>/. `--cpu --quick` tries all of it on a CPU in small.
+Records: runs/benchmarks/<device>-<commit>.json and runs/<study>/, and what is new of both in runs/gpu-study.tar.gz.
+`--cpu --quick` tries all of it on a CPU in small.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
-import shlex
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -83,45 +85,50 @@ def limited(command: list[str], seconds: float) -> int | None:
         return None
 
 
-def work(arguments: argparse.Namespace, device: torch.device, end: float) -> None:
-    """A search at paper scale, or what is left of a study, run after run, until the minutes are over."""
-    root = runs_root(arguments.runs_root)
+def work(arguments: argparse.Namespace, end: float) -> None:
+    """A search at paper scale, or what is left of a study, until the minutes are over."""
+    minutes = (end - time.monotonic()) / 60
+    if minutes < 0.2:
+        return
+    scale = ["--scale", "tiny", "--dataset", "digits"] if arguments.quick else ["--scale", "paper", "--dataset", "cifar10"]
+    command = ["search", "--method", "asap", "--seed", "0", "--study", "main", *scale]
     if arguments.study:
-        from asap.records.study import load
+        command = ["study", arguments.study, "--jobs", str(arguments.jobs)]
+    limited([sys.executable, "-m", "asap.cli", *command, "--minutes", f"{minutes - 0.1:.2f}"], 60 * minutes)
 
-        study = load(arguments.study)
-        left = study.seconds(root)
-        planned = sorted((p for p in study.planned if p.name in left), key=lambda p: p.kind != "search")
-        commands = [shlex.split(p.command())[1:] for p in planned]
-    else:
-        scale = ["--scale", "tiny", "--dataset", "digits"] if arguments.quick else ["--scale", "paper", "--dataset", "cifar10"]
-        commands = [["search", "--method", "asap", "--seed", "0", "--study", "main", *scale]]
-    for command in commands:
-        minutes = (end - time.monotonic()) / 60
-        if minutes < 0.2:
-            break
-        given = ["--minutes", f"{minutes - 0.1:.2f}", "--device", str(device), "--data-root", str(data_root(arguments.data_root))]
-        limited([sys.executable, "-m", "asap.cli", *command, *given, "--runs-root", str(root)], 60 * minutes + 60)
+
+def archive(root: Path, since: float) -> Path:
+    """One archive, gpu-study.tar.gz, of what was written under the runs' root since then (`time.time`): records and checkpoints."""
+    path, left_out = root / "gpu-study.tar.gz", (".lock", "weights.pt", "gpu-study.tar.gz")
+    new = [f for f in sorted(root.rglob("*")) if f.is_file() and f.stat().st_mtime >= since and f.name not in left_out]
+    with tarfile.open(path, "w:gz") as tar:
+        for file in new:
+            tar.add(file, Path("runs") / file.relative_to(root))
+    return path
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=13.0, help="for all of it")
     parser.add_argument("--study", default="", help="run what is left of this study, and not the search at paper scale")
+    parser.add_argument("--jobs", type=int, default=2, help="runs of the study at a time")
     parser.add_argument("--data-root", default="")
     parser.add_argument("--runs-root", default="")
     parser.add_argument("--cpu", action="store_true", help="on a CPU, with --quick")
     parser.add_argument("--quick", action="store_true", help="tiny shapes, to try the script itself")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
-    end = time.monotonic() + 60 * arguments.minutes
+    end, since = time.monotonic() + 60 * arguments.minutes, time.time()
+    os.environ |= {"ASAP_RUNS": str(runs_root(arguments.runs_root)), "ASAP_DATA": str(data_root(arguments.data_root))}
+    if arguments.cpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:
-        device = machine.choose_device("cpu" if arguments.cpu else "auto")
+        device = machine.choose_device("auto")
         if device.type == "cpu" and not (arguments.cpu and arguments.quick):
             raise UserError("there is no CUDA device here; `make bench` measures a CPU, and --cpu --quick tries this on one")
         machine.set_up(device)
         name = f"{torch.cuda.get_device_name(device)} {(git_commit() or '')[:7]}" if device.type == "cuda" else "cpu quick"
-        path = runs_root(arguments.runs_root) / "benchmarks" / (re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") + ".json")
+        path = runs_root() / "benchmarks" / (re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") + ".json")
         record = Record(path)
         if arguments.step:
             STEPS[arguments.step][0](record, device, arguments.quick)
@@ -138,8 +145,8 @@ def main(argv: list[str] | None = None) -> int:
                 status = limited([*own, "--step", step], until - time.monotonic())
             if status is None:
                 Record(path).put(f"over its limit of {seconds} s", "failed", step)
-        print(path)
-        work(arguments, device, end)
+        work(arguments, end)
+        print(path, archive(runs_root(), since), sep="\n")
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -79,20 +81,37 @@ def test_the_gpu_study_stops_a_step_that_takes_too_long_and_refuses_a_cpu(capsys
         assert gpu_study.main([]) == 2 and "no CUDA device" in capsys.readouterr().err
 
 
-def test_the_gpu_study_s_work_is_the_search_at_paper_scale_or_what_is_left_of_a_study(tmp_path, monkeypatch):
+def test_the_gpu_study_s_work_is_the_search_at_paper_scale_or_what_is_left_of_a_study(monkeypatch):
     import gpu_study
 
     commands = []
-    monkeypatch.setattr(gpu_study, "limited", lambda command, seconds: commands.append(command[3:]))
-    given = argparse.Namespace(runs_root=str(tmp_path), data_root="", study="", quick=False)
-    gpu_study.work(given, torch.device("cpu"), time.monotonic() + 60)
-    assert len(commands) == 1 and commands[0][:7] == ["search", "--method", "asap", "--seed", "0", "--study", "main"]
-    assert {"paper", "cifar10", "--minutes"} < set(commands.pop())
+    monkeypatch.setattr(gpu_study, "limited", lambda command, seconds: commands.append((command[3:], seconds)))
+    given = argparse.Namespace(study="", jobs=3, quick=False)
+    gpu_study.work(given, time.monotonic() + 60)
+    (command, seconds) = commands.pop()
+    assert command[:7] == ["search", "--method", "asap", "--seed", "0", "--study", "main"] and 59 < seconds <= 60
+    assert {"paper", "cifar10"} < set(command) and command[-2] == "--minutes" and 0.85 < float(command[-1]) <= 0.9
     given.study = "precision"
-    gpu_study.work(given, torch.device("cpu"), time.monotonic() + 60)
-    assert len(commands) == 10 and all(command[0] == "search" and "precision" in command for command in commands)
-    gpu_study.work(given, torch.device("cpu"), time.monotonic())
-    assert len(commands) == 10
+    gpu_study.work(given, time.monotonic() + 60)
+    assert commands.pop()[0][:4] == ["study", "precision", "--jobs", "3"]
+    gpu_study.work(given, time.monotonic())
+    assert not commands
+
+
+def test_the_new_records_come_back_as_one_archive(tmp_path):
+    import gpu_study
+
+    for name in ("main/old/run.json", "main/new/run.json", "main/new/checkpoint.pt", "main/new/.lock", "benchmarks/card.json"):
+        (tmp_path / "there" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "there" / name).write_text(name)
+    os.utime(tmp_path / "there" / "main" / "old" / "run.json", (0, 0))
+    for _ in range(2):
+        path = gpu_study.archive(tmp_path / "there", 1.0)
+    with tarfile.open(path) as tar:
+        tar.extractall(tmp_path / "here", filter="data")
+    assert {str(f.relative_to(tmp_path / "here")) for f in (tmp_path / "here").rglob("*") if f.is_file()} == {
+        "runs/main/new/run.json", "runs/main/new/checkpoint.pt", "runs/benchmarks/card.json"
+    }  # fmt: skip
 
 
 def test_the_gpu_study_needs_no_more_than_it_says():

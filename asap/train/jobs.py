@@ -1,0 +1,94 @@
+"""What is left of a study, several runs at a time, each a process of its own: `asap study NAME --jobs N`. Needs no torch."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ..errors import printable
+from ..records.study import Planned, Study
+from .ends import Signals
+
+ASAP = [sys.executable, "-m", "asap.cli"]
+GRACE, LAST = 60.0, 5.0  # seconds that a run told to stop has to end its step and write its checkpoint; and when told again
+
+
+class _Job:
+    """A run under way."""
+
+    def __init__(self, planned: Planned, root: Path, seconds: float) -> None:
+        self.planned, self.began = planned, time.monotonic()
+        self.said = tempfile.TemporaryFile()  # noqa: SIM115  (not a pipe, which would fill)
+        command = [*ASAP, *shlex.split(planned.command())[1:], "--runs-root", str(root)]
+        if seconds < math.inf:  # it ends by itself, too, where nobody is left to tell it
+            command += ["--minutes", f"{seconds / 60:.4f}"]
+        # in a session of its own, so that a terminal's Ctrl-C reaches it once: from here
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self.said, start_new_session=True)
+
+    def end(self, root: Path, seconds: float | None = None) -> str:
+        """What became of it: finished, stopped (it goes on from its checkpoint) or failed, with its last line. seconds: to wait for it."""
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        self.said.seek(0)
+        lines = self.said.read().decode(errors="replace").replace("\r", "\n").split("\n")
+        self.said.close()
+        if status == 0:
+            return f"finished in {(time.monotonic() - self.began) / 60:.1f} min" if self.planned.finished(root) else "stopped"
+        if status < 0 or status > 128:  # by a signal
+            return "stopped"
+        return f"failed: {next((line.removeprefix('asap: ') for line in reversed(lines) if line.strip()), f'status {status}')}"
+
+
+def run_left(study: Study, root: Path, jobs: int, minutes: float) -> int:
+    """Run what is left of a study, `jobs` runs at a time, searches first. Returns how many failed; a line each on standard error.
+
+    A run that fails does not stop the others. An evaluation waits for the search of its cell, and is not begun where that does not
+    finish. minutes: for all of it; 0: no limit. When they are over, and on Ctrl-C, SIGTERM and SIGHUP, the runs under way write their
+    checkpoints and stop; the second signal ends them at once. Raises `Interrupted` after a signal.
+    """
+    end = time.monotonic() + 60 * minutes if minutes else math.inf
+    waiting, running = {planned.name: planned for planned in study.left(root)}, dict[str, _Job]()
+    lost: set[str] = set()  # what did not finish
+    failed, kill = 0, math.inf
+
+    def say(name: str, text: str) -> None:
+        print(printable(f"{name}: {text}"), file=sys.stderr, flush=True)
+
+    with Signals() as signals:
+        signals.waiting = True
+        try:
+            while (running or waiting) and time.monotonic() < kill:
+                if kill == math.inf and (signals.asked or time.monotonic() > end):
+                    kill, waiting = time.monotonic() + GRACE, {}
+                    for job in running.values():
+                        job.process.terminate()
+                for name in [name for name, job in running.items() if job.process.poll() is not None]:
+                    became = running.pop(name).end(root)
+                    failed += became.startswith("failed")
+                    if not became.startswith("finished"):
+                        lost.add(name)
+                    say(name, became)
+                for name in [name for name, planned in waiting.items() if planned.needs in lost]:
+                    lost.add(name)
+                    say(name, f"not begun, since {waiting.pop(name).needs} has not finished")
+                ready = [name for name, planned in waiting.items() if planned.needs not in waiting and planned.needs not in running]
+                for name in ready[: jobs - len(running)]:
+                    running[name] = _Job(waiting.pop(name), root, end - time.monotonic())
+                    say(name, "begun")
+                time.sleep(0.1)
+        finally:
+            for job in running.values():
+                job.process.terminate()
+            for name, job in running.items():
+                say(name, job.end(root, LAST))
+        if signals.asked:
+            signals.stop()
+    return failed
