@@ -3,7 +3,7 @@ suits a light and a dark page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,10 +62,15 @@ def colour(operation: object) -> str:
     return OPERATIONS.get(str(operation), GREY)
 
 
+def key(colours: Mapping[str, str]) -> str:
+    """HTML that names what each colour stands for."""
+    named = (f'<span><i style="background:{colour}"></i>{name}</span>' for name, colour in colours.items())
+    return f'<div class="asap-key">{"".join(named)}</div>'
+
+
 def operations_key(operations: Iterable[object]) -> str:
     """HTML that names the colour of each operation."""
-    named = (f'<span><i style="background:{colour(o)}"></i>{str(o).replace("_", " ")}</span>' for o in operations)
-    return f'<div class="asap-key">{"".join(named)}</div>'
+    return key({str(o).replace("_", " "): colour(o) for o in operations})
 
 
 STYLE: dict[Any, Any] = {

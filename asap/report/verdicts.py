@@ -190,7 +190,7 @@ def compared(root: Path, *groups: Sequence[str], least: int = 2, kind: str = "se
         found = {label: timed for label, rows in found.items() if len(timed := rows[rows["clocked"]])}
     there = [any(label in found for label in group) for group in groups]
     if not there[0] or sum(there) < least:
-        raise MissingRecord(f"{'timed ' * clocked}{kind} runs by {', '.join(group[0] for group in groups)}")
+        raise MissingRecord(f"{'timed ' * clocked}{kind} runs by {'; '.join(group[0] for group in groups)}")
     return found
 
 
