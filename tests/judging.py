@@ -24,12 +24,13 @@ def plans(study):
     return {(p.kind, p.label, p.parameters.seed): p for p in load(study).planned if p.parameters.dataset == "cifar10"}
 
 
-def judge(root, name, together=False, **given):
-    """The verdict on the claim that this function judges: alone, or after the correction together with all others."""
-    claim = next(c for group in claims.claims().values() for c in group if c.judge == name and given.items() <= c.given.items())
+def judge(root, claim, together=False, **given):
+    """The verdict on the first claim with this judge or these words in its statement: alone, or after the correction with all others."""
+    every = [c for group in claims.claims().values() for c in group if given.items() <= c.given.items()]
+    found = next(c for c in every if claim == c.judge or claim in c.statement)
     if together:
-        return next(v for rows in claims.judged(root).values() for c, v in rows if c == claim)
-    return claims.corrected([claim.verdict(root)])[0]
+        return next(v for rows in claims.judged(root).values() for c, v in rows if c == found)
+    return claims.corrected([found.verdict(root)])[0]
 
 
 def errors(root, study="methods", variant="posed", **of):

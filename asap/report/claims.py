@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
+from ..records.run import RecordError
 from . import claims_cells, claims_search, theory_verdicts
 from .inference import holm
-from .verdicts import Tested, Verdict
+from .verdicts import Verdict, missing
 
 JUDGES = (claims_search, claims_cells, theory_verdicts)
 EVIDENCE = ("training", "computed", "printed")
@@ -38,9 +39,14 @@ class Claim:
 
     def verdict(self, root: Path) -> Verdict:
         """The verdict of the records under a root; of a tested claim, before the correction over all of them."""
-        return self._function()(root, **self.given)
+        try:
+            return self.function(root, **self.given)
+        except RecordError as error:
+            return missing(str(error).replace(str(root), "runs"))
 
-    def _function(self) -> Callable[..., Verdict]:
+    @property
+    def function(self) -> Callable[..., Verdict]:
+        """The judge; it raises `RecordError` where there is nothing to judge by."""
         return next(getattr(module, self.judge) for module in JUDGES if hasattr(module, self.judge))
 
 
@@ -61,9 +67,7 @@ def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """The verdicts, those that are tested decided by their p values after Holm's correction over them."""
     p = [verdict.test.p() if verdict.test else float("nan") for verdict in verdicts]
     family = sum(value == value for value in p)
-    return [_decided(verdict, verdict.test, q, family) if verdict.test else verdict for verdict, q in zip(verdicts, holm(p), strict=True)]
-
-
-def _decided(verdict: Verdict, test: Tested, p: float, family: int) -> Verdict:
-    """A tested claim, given its adjusted p value in a family of so many."""
-    return replace(verdict, ours=f"{verdict.ours}: {test.text(p, family)}", verdict=test.verdict(p, family))
+    return [
+        replace(v, ours=f"{v.ours}: {v.test.text(q, family)}", verdict=v.test.verdict(q, family)) if v.test else v
+        for v, q in zip(verdicts, holm(p), strict=True)
+    ]

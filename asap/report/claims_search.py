@@ -1,38 +1,21 @@
-"""How the claims on the course of a search are judged from the records; paper/claims.yaml says which judge is whose. Never knows torch."""
+"""How the claims on the course of a search are judged from the records; paper/claims.yaml says which judge is whose. Never knows torch.
+
+A judge raises `RecordError` where there is no record to judge by.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..records.run import Run
+from ..records.run import MissingRecord
 from ..records.study import load
-from . import results
-from .tables import paper
-from .verdicts import (
-    ACCUMULATED,
-    DARTS,
-    FAILS,
-    HOLDS,
-    INCONCLUSIVE,
-    LIKE_FOR_LIKE,
-    MAGNITUDE,
-    SEEN,
-    SHOWN,
-    UNSEEN,
-    Verdict,
-    arms,
-    listed,
-    missing,
-    one_copy,
-    scale_of,
-    verdict_from_count,
-    verdict_from_order,
-)
+from . import results, tables, verdicts
+from .verdicts import ACCUMULATED, MAGNITUDE, Verdict, compared, listed, one_copy, scale_of, verdict_from_count, verdict_from_order
 
 FIGURE6 = (("ASAP",), ("ENAS",), ("DARTS",), ACCUMULATED)  # the methods of Figure 6; it does not say with which p
 
@@ -51,23 +34,21 @@ def other_readings(root: Path) -> pd.DataFrame:
     return results.arm(results.searches(root), "sensitivity", *labels)
 
 
-Judge = Callable[[Path], Verdict]
+#: What was found, whether each search is as the claim says, and the searches that count.
+Found = tuple[str, Iterable[bool], pd.DataFrame]
 
 
-def of_searches(judge: Callable[[Path, pd.DataFrame], tuple[str, str] | tuple[str, str, pd.DataFrame]]) -> Judge:
-    """A judge of plain ASAP searches: the verdict is that of the largest scale; what is found at the other is said beside it.
-
-    judge: gives what was found, the verdict, and the searches that count where they are not those that it was given.
-    """
+def of_searches(judge: Callable[[Path, pd.DataFrame], Found]) -> Callable[[Path], Verdict]:
+    """A judge of plain ASAP searches: the verdict is that of the largest scale; what is found at the other is said beside it."""
 
     @wraps(judge)
     def judged(root: Path) -> Verdict:
         found = []
-        for rows in asap_searches(root).values():
-            said, told, *counted = judge(root, rows)
-            found.append((scale_of(counted[0] if counted else rows), said, told))
+        for runs in asap_searches(root).values():
+            said, good, counted = judge(root, runs)
+            found.append((scale_of(counted), said, verdict_from_count(sum(good), len(counted))))
         if not found:
-            return missing("a finished ASAP search on CIFAR-10")
+            raise MissingRecord("a finished ASAP search on CIFAR-10")
         (scale, ours, verdict), *rest = found
         return Verdict("; ".join([ours, *(f"at {other}: {said} ({told})" for other, said, told in rest)]), scale, verdict)
 
@@ -75,66 +56,62 @@ def of_searches(judge: Callable[[Path, pd.DataFrame], tuple[str, str] | tuple[st
 
 
 @of_searches
-def ends_in_one_network(root: Path, runs: pd.DataFrame) -> tuple[str, str, pd.DataFrame]:
+def ends_in_one_network(root: Path, runs: pd.DataFrame) -> Found:
     readings = other_readings(root)
     readings = readings[(readings["scale"] == runs["scale"].iloc[0]) & (readings["copy"] == runs["copy"].iloc[0])]
     every = pd.concat([runs, readings])
-    ended = int((every["undecided"] == 0).sum())
+    ended = every["undecided"] == 0
     ours, theirs = (", ".join(f"{n:.0f}" for n in rows["undecided"]) for rows in (runs, readings))
-    said = f"{ended} of {len(every)} searches ended in one network; of {runs['edges'].iloc[0]} edges {ours} stayed undecided"
-    return said + (f", by the paper's other readings {theirs}" if theirs else ""), verdict_from_count(ended, len(every)), every
+    said = f"{ended.sum()} of {len(every)} searches ended in one network; of {runs['edges'].iloc[0]} edges {ours} stayed undecided"
+    return said + (f", by the paper's other readings {theirs}" if theirs else ""), ended, every
 
 
 @of_searches
-def grace(root: Path, runs: pd.DataFrame) -> tuple[str, str]:
-    counts = [int(n) for n in runs["grace_epochs"]]
-    good = sum(n == paper()["search"]["grace_epochs"] for n in counts)
-    return f"{', '.join(map(str, sorted(set(counts))))} epochs", verdict_from_count(good, len(counts))
+def grace(root: Path, runs: pd.DataFrame) -> Found:
+    counts = runs["grace_epochs"]
+    return f"{', '.join(map(str, sorted(set(counts))))} epochs", counts == tables.paper()["search"]["grace_epochs"], runs
 
 
 def final_temperature(root: Path) -> Verdict:
-    printed = paper()["search"]
+    printed = tables.paper()["search"]
     final = printed["initial_temperature"] * printed["temperature_decay"] ** printed["epochs"]
-    return Verdict(f"T = {final:.3f}", "exact", HOLDS if round(final, 1) == 0.1 else FAILS)
+    return Verdict(f"T = {final:.3f}", "exact", verdicts.HOLDS if round(final, 1) == 0.1 else verdicts.FAILS)
 
 
 @of_searches
-def shorter_epochs(root: Path, runs: pd.DataFrame) -> tuple[str, str, pd.DataFrame]:
+def shorter_epochs(root: Path, runs: pd.DataFrame) -> Found:
     timed = runs[runs["clocked"]] if runs["clocked"].any() else runs
     seconds = [results.epochs(root, run)["steps_seconds"] for run in timed["run"]]
     left = [float(s.iloc[-1] / s.max()) for s in seconds]
-    said = f"the last epoch takes {np.mean(left):.0%} of the longest"
-    return said, verdict_from_count(sum(share < 0.67 for share in left), len(left)), timed
+    return f"the last epoch takes {np.mean(left):.0%} of the longest", [share < 0.67 for share in left], timed
 
 
 @of_searches
-def smooth(root: Path, runs: pd.DataFrame) -> tuple[str, str]:
+def smooth(root: Path, runs: pd.DataFrame) -> Found:
     epoch = [float(-results.epochs(root, run)["density"].diff().min()) for run in runs["run"]]
-    cut = [float(share) for share in (runs["operations_left"] - runs["edges"]) / runs["operations"]]
-    good = sum(max(both) < 0.2 for both in zip(epoch, cut, strict=True))
+    cut = (runs["operations_left"] - runs["edges"]) / runs["operations"]
     said = f"at most {max(epoch):.0%} of the connections go in one epoch, and at most {max(cut):.0%} in the cut at the end"
-    return f"{said}, to one operation an edge", verdict_from_count(good, len(runs))
+    return f"{said}, to one operation an edge", cut.clip(lower=np.array(epoch)) < 0.2, runs
 
 
 @of_searches
-def entropy_falls(root: Path, runs: pd.DataFrame) -> tuple[str, str]:
-    ends = list(zip(runs["entropy_normal"], runs["entropy_reduce"], strict=True))
-    text = ", ".join(f"{a:.3f} / {b:.3f}" for a, b in ends)
-    good = sum(max(pair) < 5e-4 for pair in ends)
-    return f"normalised entropy at the end, normal / reduction: {text}", verdict_from_count(good, len(ends))
+def entropy_falls(root: Path, runs: pd.DataFrame) -> Found:
+    ends = runs[["entropy_normal", "entropy_reduce"]]
+    text = ", ".join(f"{a:.3f} / {b:.3f}" for a, b in ends.to_numpy())
+    return f"normalised entropy at the end, normal / reduction: {text}", ends.max(axis=1) < 5e-4, runs
 
 
 def hours(root: Path) -> Verdict:
     runs = asap_searches(root).get("paper")
     if runs is None:
-        return missing("a search at paper scale")
-    printed = paper()["search"]
+        raise MissingRecord("a search at paper scale")
     on_its_card = runs[runs["device"].str.contains("1080 Ti")]
     shown = runs if on_its_card.empty else on_its_card
-    took = [float(seconds) / 3600 for seconds in shown["seconds"]]
+    took = shown["seconds"] / 3600
     device = shown["device"].iloc[0] if shown["device"].iloc[0] != "cpu" else f"{shown['threads'].iloc[0]} thread of a CPU"
-    told = SHOWN if on_its_card.empty else verdict_from_count(sum(t < printed["hours"] + 0.05 for t in took), len(took))
-    return Verdict(f"{np.mean(took):.2f} h on {device}", scale_of(shown), told)
+    good = int((took < tables.paper()["search"]["hours"] + 0.05).sum())
+    told = verdicts.SHOWN if on_its_card.empty else verdict_from_count(good, len(took))
+    return Verdict(f"{took.mean():.2f} h on {device}", scale_of(shown), told)
 
 
 def _lost(runs: pd.DataFrame) -> pd.Series:
@@ -142,15 +119,16 @@ def _lost(runs: pd.DataFrame) -> pd.Series:
     return (runs["accuracy"] - runs["one_operation"]).mask(runs["decided"], 0.0)
 
 
-def _with_cut(runs: pd.DataFrame) -> pd.DataFrame:
-    return runs[runs["one_operation"].notna()]
+def _with_cut(*frames: pd.DataFrame) -> pd.DataFrame:
+    """The searches that record their cut. Raises `MissingRecord` where none does."""
+    runs = one_copy(pd.concat(frames).dropna(subset="one_operation"), "scale", [["cpu"]])
+    if runs.empty:
+        raise MissingRecord("a search with its cut")
+    return runs
 
 
 def relaxation_bias(root: Path) -> Verdict:
-    found = arms(root, DARTS)
-    runs = _with_cut(pd.concat(found.values())) if found else pd.DataFrame()
-    if runs.empty:
-        return missing("a DARTS search with its cut")
+    runs = _with_cut(*compared(root, verdicts.DARTS, least=1).values())
     lost, cell = _lost(runs), (runs["accuracy"] - runs["derived"]).mean()
     ours = f"with one operation an edge {lost.mean():.0f} points below the mixture, with the same weights; the derived cell {cell:.0f}"
     return Verdict(ours, scale_of(runs), verdict_from_count(int((lost > 5).sum()), len(runs)))
@@ -158,20 +136,28 @@ def relaxation_bias(root: Path) -> Verdict:
 
 def no_bias(root: Path) -> Verdict:
     readings = other_readings(root)
-    plain = asap_searches(root).get("cpu", readings.iloc[:0])
-    pool = pd.concat([_with_cut(plain), _with_cut(readings[readings["scale"] == "cpu"])])
-    runs = one_copy(pool, "method", [["asap"]])
-    if runs.empty:
-        return missing("an ASAP search with its cut")
+    runs = _with_cut(asap_searches(root).get("cpu", readings.iloc[:0]), readings[readings["scale"] == "cpu"])
     lost, more = _lost(runs), (runs["one_operation"] - runs["derived"]).mean()
     ours = f"{int((~runs['decided'].astype(bool)).sum())} of {len(runs)} ASAP searches end undecided; one operation an edge costs "
     ours += f"{lost.min():.1f} to {lost.max():.1f} points, the derived cell {more:.1f} more on average"
-    others = [_with_cut(rows[rows["copy"] == runs["copy"].iloc[0]]) for rows in arms(root, MAGNITUDE, ACCUMULATED).values()]
-    eq13 = pd.concat([runs.iloc[:0], *others])
+    others = [rows[rows["copy"] == runs["copy"].iloc[0]] for rows in verdicts.arms(root, MAGNITUDE, ACCUMULATED).values()]
+    eq13 = pd.concat([runs.iloc[:0], *others]).dropna(subset="one_operation")
     if len(eq13):
         ours += f"; searches by Eq. 13, {int(eq13['decided'].sum())} of {len(eq13)} decided before: "
         ours += f"{_lost(eq13).mean():.1f}, and {(eq13['one_operation'] - eq13['derived']).mean():.1f} more"
     return Verdict(ours, scale_of(runs), verdict_from_count(int((lost < 1).sum()), len(runs)))
+
+
+def ordered(root: Path, said: str, column: str, groups: Sequence[Sequence[str]], lower: bool = False, clocked: bool = False) -> Verdict:
+    """Whether every search of the first group's arm has a larger value (or a `lower` one) than every search of the others.
+
+    said: what is found, with places for the means of the arms: {0} of the first, or {listed} of all, named.
+    """
+    found = compared(root, *groups, clocked=clocked)
+    values = {label: rows[column] for label, rows in found.items()}
+    first, *others = ((label, -column if lower else column) for label, column in values.items())
+    ours = said.format(*map(np.mean, values.values()), listed=listed(values, 0))
+    return Verdict(ours, scale_of(*found.values()), verdict_from_order(first[1], dict(others)))
 
 
 def roughness(epochs: pd.DataFrame) -> float:
@@ -180,110 +166,57 @@ def roughness(epochs: pd.DataFrame) -> float:
 
 
 def enas_low_and_noisy(root: Path) -> Verdict:
-    found = arms(root, ["ENAS"], ["ASAP"], ["DARTS"])
-    if len(found) < 3:
-        return missing("searches by ENAS, DARTS and ASAP")
-    ends = {label: list(rows["accuracy"]) for label, rows in found.items()}
+    found = compared(root, ["ENAS"], ["ASAP"], ["DARTS"], least=3)
+    ends = {label: rows["accuracy"] for label, rows in found.items()}
     noise = {label: [roughness(results.epochs(root, run)) for run in rows["run"]] for label, rows in found.items()}
-    low = verdict_from_order([-v for v in ends["ENAS"]], {k: [-v for v in values] for k, values in ends.items() if k != "ENAS"})
+    low = verdict_from_order(-ends["ENAS"], {label: -ends[label] for label in ("ASAP", "DARTS")})
     noisy = verdict_from_order(noise["ENAS"], {"DARTS": noise["DARTS"]})  # ASAP's prunings disturb its accuracy: another claim
     ours = f"at the end, {listed(ends, 1, ' %')} ({low}); from epoch to epoch it changes by {listed(noise, 1)} points ({noisy})"
-    return Verdict(ours, scale_of(*found.values()), all_of(low, noisy))
-
-
-def all_of(*verdicts: str) -> str:
-    """The verdict on a claim of several parts: the worst of theirs."""
-    order = (FAILS, UNSEEN, INCONCLUSIVE, SEEN, HOLDS)
-    return min(verdicts, key=order.index)
+    return Verdict(ours, scale_of(*found.values()), verdicts.worst_of(low, noisy))
 
 
 def smaller_perturbations(root: Path) -> Verdict:
-    found = arms(root, ["ASAP"], ACCUMULATED, [LIKE_FOR_LIKE])
-    largest = {label: list(rows["largest_fall"].dropna()) for label, rows in found.items()}
-    largest = {label: values for label, values in largest.items() if values}
-    theirs = {label: [-v for v in values] for label, values in largest.items() if label in ACCUMULATED}
-    ours = [values for label, values in largest.items() if label not in ACCUMULATED]
+    found = compared(root, ["ASAP"], ACCUMULATED, [verdicts.LIKE_FOR_LIKE])
+    largest = {label: values for label, rows in found.items() if len(values := rows["largest_fall"].dropna())}
+    theirs = {label: -values for label, values in largest.items() if label in ACCUMULATED}
+    ours = [-values for label, values in largest.items() if label not in ACCUMULATED]
     if not ours or not theirs:
-        return missing("searches by ASAP and by accumulated gradients")
-    named = {f"ASAP, {LIKE_FOR_LIKE[0].lower()}{LIKE_FOR_LIKE[1:]}" if k == LIKE_FOR_LIKE else k: [max(v)] for k, v in largest.items()}
-    told = all_of(*(verdict_from_order([-v for v in values], theirs) for values in ours))
+        raise MissingRecord("searches by ASAP and by accumulated gradients that prune")
+    named = {{verdicts.LIKE_FOR_LIKE: "ASAP, pruning once an epoch"}.get(label, label): [max(values)] for label, values in largest.items()}
     said = "largest fall in an epoch that prunes, in points: " + listed(named, 1)
-    return Verdict(said, scale_of(*(found[label] for label in largest)), told)
-
-
-def frequent(root: Path) -> Verdict:
-    found = arms(root, ["ASAP"], ACCUMULATED)
-    counts = {label: [float(n) for n in rows["pruning_epochs"]] for label, rows in found.items()}
-    if "ASAP" not in counts or len(counts) < 2:
-        return missing("searches by ASAP and by accumulated gradients")
-    told = verdict_from_order(counts["ASAP"], {k: v for k, v in counts.items() if k != "ASAP"})
-    return Verdict("epochs that prune: " + listed(counts, 0), scale_of(*found.values()), told)
+    return Verdict(
+        said, scale_of(*(found[label] for label in largest)), verdicts.worst_of(*(verdict_from_order(values, theirs) for values in ours))
+    )
 
 
 def highest_at_the_end(root: Path) -> Verdict:
-    found = arms(root, *FIGURE6)
-    if "ASAP" not in found or len(found) < 2:
-        return missing("searches by ASAP and by the other methods of Figure 6")
+    found = compared(root, *FIGURE6)
     said, told = [], []
     for column, stage in (("accuracy", "mixture"), ("one_operation", "one operation an edge"), ("derived", "derived cell")):
-        ends = {label: list(values) for label, rows in found.items() if len(values := rows[column].dropna())}
-        if "ASAP" in ends:
-            told.append(verdict_from_order(ends["ASAP"], {k: v for k, v in ends.items() if k != "ASAP"}))
+        ends = {label: values for label, rows in found.items() if len(values := rows[column].dropna())}
         said.append(f"{stage}: {listed(ends, 1)}" + ("" if "ASAP" in ends else " (ASAP not recorded)"))
-    verdict = all_of(*told) if len(told) == 3 else all_of(INCONCLUSIVE, *told)
-    return Verdict("; ".join(said) + "; in %", scale_of(*found.values()), verdict)
+        told.append(verdict_from_order(ends.pop("ASAP"), ends) if "ASAP" in ends else verdicts.INCONCLUSIVE)
+    return Verdict("; ".join(said) + "; in %", scale_of(*found.values()), verdicts.worst_of(*told))
 
 
 def entropy_stays(root: Path) -> Verdict:
-    found = arms(root, ["DARTS"], ["ENAS"])
-    if len(found) < 2:
-        return missing("searches by DARTS and ENAS")
-    ends = {label: list(rows[["entropy_normal", "entropy_reduce"]].min(axis=1)) for label, rows in found.items()}
-    every = [value for values in ends.values() for value in values]
+    found = compared(root, ["DARTS"], ["ENAS"])
+    ends = {label: rows[["entropy_normal", "entropy_reduce"]].min(axis=1) for label, rows in found.items()}
+    every = pd.concat(ends.values())
     ours = "at the end, the lower of both cells (high: above one half): " + listed({label: [min(v)] for label, v in ends.items()}, 3)
-    runs = min(map(len, ends.values()))
-    return Verdict(ours, scale_of(*found.values()), verdict_from_count(sum(v > 0.5 for v in every), len(every), runs))
+    verdict = verdict_from_count(int((every > 0.5).sum()), len(every), min(map(len, ends.values())))
+    return Verdict(ours, scale_of(*found.values()), verdict)
 
 
 def arbitrary_choice(root: Path) -> Verdict:
-    runs = arms(root, ["DARTS"]).get("DARTS")
-    if runs is None:
-        return missing("a DARTS search")
-    ratios = [_leader_over_second(results.record(run, root)) for run in runs["run"]]
+    runs = compared(root, ["DARTS"], least=1)["DARTS"]
+    ratios = [_leader_over_second(results.record(run, root).architecture()) for run in runs["run"]]
     ours = f"on the median edge the largest Φ is {np.mean(ratios):.2f} times the second (comparable: below 1.5)"
     return Verdict(ours, scale_of(runs), verdict_from_count(sum(r < 1.5 for r in ratios), len(ratios)))
 
 
-def _leader_over_second(run: Run) -> float:
-    """The largest Φ of an edge over the second, but none, at the end; the median of the edges."""
-    frame = run.architecture()
+def _leader_over_second(frame: pd.DataFrame) -> float:
+    """The largest Φ of an edge over the second, but none, at the end; the median of the edges. frame: of architecture.parquet."""
     last = frame[(frame["epoch"] == frame["epoch"].max()) & (frame["operation"] != "none")]
-    top = last.sort_values("phi").groupby(["cell", "edge"], observed=True)["phi"].apply(lambda phi: phi.iloc[-1] / phi.iloc[-2])
-    return float(top.median())
-
-
-def _timed(root: Path, *groups: tuple[str, ...]) -> dict[str, pd.DataFrame]:
-    """The searches of these arms whose clock other processes do not disturb."""
-    found = {label: rows[rows["clocked"]] for label, rows in arms(root, *groups).items()}
-    return {label: rows for label, rows in found.items() if len(rows)}
-
-
-def faster_for_pruning(root: Path) -> Verdict:
-    without = "ASAP, annealing without pruning"
-    found = _timed(root, ("ASAP",), (without,))
-    if len(found) < 2:
-        return missing("timed searches by ASAP with and without pruning")
-    took = {label: list(rows["full_epochs"]) for label, rows in found.items()}
-    ours = f"with pruning a search takes as long as {np.mean(took['ASAP']):.0f} of its epochs before any pruning, "
-    ours += f"without {np.mean(took[without]):.0f}"
-    told = verdict_from_order([-v for v in took["ASAP"]], {without: [-v for v in took[without]]})
-    return Verdict(ours, scale_of(*found.values()), told)
-
-
-def cheapest(root: Path) -> Verdict:
-    found = _timed(root, ("ASAP",), DARTS, ("ENAS",))
-    if "ASAP" not in found or len(found) < 2:
-        return missing("timed searches by ASAP and others")
-    minutes = {label: list(rows["step_minutes"]) for label, rows in found.items()}
-    told = verdict_from_order([-v for v in minutes["ASAP"]], {k: [-x for x in v] for k, v in minutes.items() if k != "ASAP"})
-    return Verdict("minutes of CPU time: " + listed(minutes, 0), scale_of(*found.values()), told)
+    phi = last.sort_values("phi").groupby(["cell", "edge"], observed=True)["phi"]
+    return float(phi.apply(lambda phi: phi.iloc[-1] / phi.iloc[-2]).median())

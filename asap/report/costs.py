@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -13,7 +12,7 @@ from ..paper.space import CELL_KINDS
 from ..records.parameters import runs_root
 from ..records.study import load
 from . import palette, results, tables
-from .display import DASH, commit, damaged_json, download, escape, rows_frame, spread
+from .display import DASH, commit, damaged_json, download, each, escape, rows_frame, spread
 from .figure6 import found
 
 #: Watts that a run keeps busy: assumptions, from the makers' thermal design powers, not measurements.
@@ -22,7 +21,6 @@ CPU_CORE_WATTS, GTX_1080_TI_WATTS, H100_WATTS = 10, 250, 700
 TARGETS = {"search": 3.5, "evaluation": 2.0, "input": 20.0}
 #: Iterations (a w step and an α step) of the paper's search: 50 epochs of 260, and steps of its evaluation: 1,500 epochs of 390.
 SEARCH_ITERATIONS, EVALUATION_STEPS = 50 * 260, 1500 * 390
-NAMES = {"search": "search, w and α step", "evaluation": "evaluation"}
 
 
 def benchmarks() -> list[dict[str, Any]]:
@@ -55,41 +53,36 @@ def where(record: dict[str, Any]) -> str:
 
 def ratio_rows(record: dict[str, Any]) -> pd.DataFrame:
     """How much faster than plain modules the steps are, against the targets. record: of a CPU."""
-    lines = []
-    steps = [("search", shape, shape["ratio"]) for shape in record["search"].values()]
-    for kind, shape, ratio in [*steps, ("evaluation", record["evaluation"], record["evaluation_step_ratio"])]:
-        plain, ours, digits = shape[f"plain {kind}"], shape[f"our {kind}"], 2 if kind == "search" else 3
-        size = f"C = {shape['channels']}, {shape['layers']} cells, batch {shape['batch']}"
-        lines.append([f"{NAMES[kind]}: {size}{', the paper' + chr(39) + 's cell' if kind == 'evaluation' else ''}", f"{plain['seconds']:.{digits}f} s",
-                      f"{ours['seconds']:.{digits}f} s", f"{ratio:.2f}", *_against(ratio, kind), f"{plain['memory_mb']:,.0f} / {ours['memory_mb']:,.0f}"])  # fmt: skip
-    plain, ours = (record["input"][f"{name} input"]["images_per_second"] for name in ("plain", "our"))
-    lines.append([f"input: crop, flip, normalise, cutout, batch {record['input']['batch']}", f"{plain:,.0f} images/s", f"{ours:,.0f} images/s",
-                  f"{record['input_ratio']:.0f}", *_against(record["input_ratio"], "input"), DASH])  # fmt: skip
-    return rows_frame(["step, one thread", "plain modules", "ours", "ratio", "target", "", "peak memory, MiB"], lines)
-
-
-def _against(ratio: float, kind: str) -> tuple[str, str]:
-    return f"{TARGETS[kind]:g}", "reached" if ratio >= TARGETS[kind] else "missed"
+    lines: list[tuple[str, list[str], str, float, str]] = []  # what, plain and ours, kind, ratio, memory
+    searches = [("search", "search, w and α step", "", shape, shape["ratio"]) for shape in record["search"].values()]
+    evaluation = ("evaluation", "evaluation", ", the paper's cell", record["evaluation"], record["evaluation_step_ratio"])
+    for kind, name, cell, shape, ratio in [*searches, evaluation]:
+        steps = [shape[f"{whose} {kind}"] for whose in ("plain", "our")]
+        size = f"{name}: C = {shape['channels']}, {shape['layers']} cells, batch {shape['batch']}{cell}"
+        times = [f"{step['seconds']:.{2 if kind == 'search' else 3}f} s" for step in steps]
+        lines.append((size, times, kind, ratio, " / ".join(f"{step['memory_mb']:,.0f}" for step in steps)))
+    speeds = [f"{record['input'][f'{whose} input']['images_per_second']:,.0f} images/s" for whose in ("plain", "our")]
+    what = f"input: crop, flip, normalise, cutout, batch {record['input']['batch']}"
+    lines.append((what, speeds, "input", record["input_ratio"], DASH))
+    return rows_frame(["step, one thread", "plain modules", "ours", "ratio", "target", "", "peak memory, MiB"], [
+        [what, *both, f"{ratio:.{0 if kind == 'input' else 2}f}", f"{TARGETS[kind]:g}", "reached" if ratio >= TARGETS[kind] else "missed", memory]
+        for what, both, kind, ratio, memory in lines
+    ])  # fmt: skip
 
 
 def draw_step(record: dict[str, Any]) -> Figure:
     """Seconds of a search step by operation kind, and against the operations left on an edge with the line from the floor."""
-    by_operation, left, floor = record["by_operation"], record["operations_left"], record["floor"]
+    added = pd.Series(record["by_operation"])
+    added = (added - added["none"]).drop("none")
+    left = pd.Series(record["operations_left"]).rename(index=int).drop(0, errors="ignore").sort_index()
     figure, (bars, line) = palette.axes(2, 3.0)
-    kinds = [name for name in by_operation if name != "none"]
-    bars.barh(
-        [n.replace("_", " ") for n in kinds],
-        [by_operation[n] - by_operation["none"] for n in kinds],
-        color=[palette.colour(n) for n in kinds],
-    )
+    bars.barh([name.replace("_", " ") for name in added.index], added, color=[palette.colour(name) for name in added.index])
     bars.invert_yaxis()
     bars.set_xlabel("seconds that it adds on all edges")
-    counts = sorted(int(n) for n in left if int(n) > 0)
-    line.plot(counts, [left[str(n)] for n in counts], "o-", color=palette.BLUE, label="measured")
-    line.plot([0, max(counts)], [floor, left[str(max(counts))]], "--", color=palette.FAINT, lw=1, label="line from the floor")
+    line.plot(left.index, left, "o-", color=palette.BLUE, label="measured")
+    line.plot([0, left.index[-1]], [record["floor"], left.iloc[-1]], "--", color=palette.FAINT, lw=1, label="line from the floor")
     line.set_ylim(0)
-    line.set_xlabel("operations left on an edge")
-    line.set_ylabel("seconds a step")
+    line.set(xlabel="operations left on an edge", ylabel="seconds a step")
     line.legend()
     return figure
 
@@ -97,14 +90,13 @@ def draw_step(record: dict[str, Any]) -> Figure:
 def bound_rows(record: dict[str, Any]) -> pd.DataFrame:
     """A step's arithmetic and traffic over the machine's rates, beside its time; no rows where they are not recorded."""
     steps = {"search": next(iter(record["search"].values()))["our search"], "evaluation": record["evaluation"]["our evaluation"]}
-    lines = []
-    for name, bound in record.get("bounds", {}).items():
-        computing, moving, seconds = bound["seconds_computing"], bound["seconds_moving"], steps[name]["seconds"]
-        lines.append([name, f"{bound['flops'] / 1e9:.1f}", f"{bound['flops_per_second'] / 1e9:.0f}", f"{computing:.3f}", f"{bound['bytes'] / 1e9:.1f}",
-                      f"{bound['bytes_per_second'] / 1e9:.0f}", f"{moving:.3f}", f"{seconds:.3f}", f"{seconds / max(computing, moving):.1f}"])  # fmt: skip
-    return rows_frame(
-        ["step", "GFLOP", "GFLOP/s", "floor, s", "GB moved", "GB/s", "floor, s", "measured, s", "over the higher floor"], lines
-    )
+    headers = ["step", "GFLOP", "GFLOP/s", "floor, s", "GB moved", "GB/s", "floor, s", "measured, s", "over the higher floor"]
+    return rows_frame(headers, [
+        [name, f"{b['flops'] / 1e9:.1f}", f"{b['flops_per_second'] / 1e9:.0f}", f"{b['seconds_computing']:.3f}", f"{b['bytes'] / 1e9:.1f}",
+         f"{b['bytes_per_second'] / 1e9:.0f}", f"{b['seconds_moving']:.3f}", f"{steps[name]['seconds']:.3f}",
+         f"{steps[name]['seconds'] / max(b['seconds_computing'], b['seconds_moving']):.1f}"]
+        for name, b in record.get("bounds", {}).items()
+    ])  # fmt: skip
 
 
 def method_rows() -> pd.DataFrame:
@@ -126,47 +118,33 @@ def timed() -> dict[str, pd.DataFrame]:
 
 def hour_rows() -> pd.DataFrame:
     """Hours and energy of each scale: recorded where a run was, else computed from a measured step."""
-    lines, record = [], cpu()
+    lines: list[tuple[str, str, str, float, float]] = []  # what, on what, from what, hours, watts
     for frame, text in ((results.searches().query("method == 'asap'"), "ASAP search"), (results.evaluations(), "evaluation")):
-        seconds = frame.loc[
-            (frame["scale"] == "cpu") & (frame["dataset"] == "cifar10") & frame["by_recipe"] & (frame["device"] == "cpu"), "seconds"
-        ]
+        seconds = frame.query("scale == 'cpu' and dataset == 'cifar10' and by_recipe and device == 'cpu'")["seconds"]
         if len(seconds):
-            lines.append(
-                _hours(f"{text}, scale cpu", "one CPU core", f"recorded, median of {len(seconds)}", median(seconds) / 3600, CPU_CORE_WATTS)
-            )
-    steps = (
-        [("one CPU core", "", record["search"]["paper"]["our search"]["seconds"], CPU_CORE_WATTS)]
-        if record and "paper" in record["search"]
-        else []
-    )
+            source = f"recorded, median of {len(seconds)}"
+            lines.append((f"{text}, scale cpu", "one CPU core", source, seconds.median() / 3600, CPU_CORE_WATTS))
+    record, search, nothing = cpu(), "ASAP search, scale paper", "from the step, nothing pruned"
+    if record and "paper" in record["search"]:
+        step = record["search"]["paper"]["our search"]["seconds"]
+        lines.append((search, "one CPU core", nothing, step * SEARCH_ITERATIONS / 3600, CPU_CORE_WATTS))
     for gpu in gpus():
-        steps += [
-            (gpu["machine"]["device"], f", {name}", v["seconds"], H100_WATTS)
-            for name, v in gpu["search"]["variants"].items()
-            if "plain" not in name
-        ]
-    for device, name, step, watts in steps:
-        lines.append(
-            _hours(f"ASAP search, scale paper{name}", device, "from the step, nothing pruned", step * SEARCH_ITERATIONS / 3600, watts)
-        )
-    for gpu in gpus():
-        for name, variant in gpu["evaluation"].items():
-            total = variant["seconds"] * EVALUATION_STEPS / 3600
-            lines.append(_hours(f"evaluation, scale paper, {name}", gpu["machine"]["device"], "from the step", total, H100_WATTS))
+        evaluation = ("evaluation, scale paper", "from the step", EVALUATION_STEPS, gpu["evaluation"])
+        for what, source, steps, variants in ((search, nothing, SEARCH_ITERATIONS, gpu["search"]["variants"]), evaluation):
+            hours = {name: v["seconds"] * steps / 3600 for name, v in variants.items() if "plain" not in name}
+            lines += [(f"{what}, {name}", gpu["machine"]["device"], source, took, H100_WATTS) for name, took in hours.items()]
     paper = tables.paper()["search"]
-    lines.append(_hours("ASAP search, as printed", paper["hardware"], "the paper", paper["hours"], GTX_1080_TI_WATTS))
-    return rows_frame(["what", "on", "from", "hours", "kWh, at most"], lines)
-
-
-def _hours(what: str, device: str, source: str, value: float, watts: float) -> list[str]:
-    return [what, device, source, f"{value:.2f}" if value < 100 else f"{value:,.0f}", f"{value * watts / 1000:.3g}"]
+    lines.append(("ASAP search, as printed", paper["hardware"], "the paper", paper["hours"], GTX_1080_TI_WATTS))
+    return rows_frame(["what", "on", "from", "hours", "kWh, at most"], [
+        [what, on, source, f"{hours:.2f}" if hours < 100 else f"{hours:,.0f}", f"{hours * watts / 1000:.3g}"]
+        for what, on, source, hours, watts in lines
+    ])  # fmt: skip
 
 
 def variant_rows(gpu: dict[str, Any]) -> pd.DataFrame:
     """The paper's search step on a GPU, a row a variant."""
     return rows_frame(["variant", "ms an iteration", "kernels", "peak memory, MiB"], [
-        [name, f"{1000 * v['seconds']:.2f}", f"{v['kernels']:,}" if v.get("kernels") else DASH, f"{v['memory_mb']:,.0f}" if v.get("memory_mb") else DASH]
+        [name, f"{1000 * v['seconds']:.2f}", *(f"{v[key]:,.0f}" if v.get(key) else DASH for key in ("kernels", "memory_mb"))]
         for name, v in gpu["search"]["variants"].items()
     ])  # fmt: skip
 
@@ -174,34 +152,26 @@ def variant_rows(gpu: dict[str, Any]) -> pd.DataFrame:
 def gradient_rows(gpu: dict[str, Any]) -> pd.DataFrame:
     """The relative errors of the first step's gradients against float64 on a CPU, before and after the mending; no rows where unmeasured."""
     lines = []
-    for when, cases in ((w, gpu.get("gradients", {}).get(w, {})) for w in ("before", "after")):
-        for name, case in cases.items():
-            both = case.get("w_and_alpha_gradient", [None, None])
-            w, alpha = (case.get(key, [other])[0] for key, other in zip(("w_gradient", "alpha_gradient"), both, strict=True))
-            lines.append([when, name, f"{w:.2g}", f"{alpha:.2g}"])
+    for when, name, case in ((w, *item) for w in ("before", "after") for item in gpu.get("gradients", {}).get(w, {}).items()):
+        errors = case.get("w_and_alpha_gradient") or [case[key][0] for key in ("w_gradient", "alpha_gradient")]
+        lines.append([when, name, *(f"{error:.2g}" for error in errors)])
     return rows_frame(["mending", "computed as", "gradient of w", "gradient of α"], lines)
 
 
-def precision() -> tuple[pd.DataFrame, str, list[str]]:
-    """What bf16 does to a search's outcome (study `precision`): a row a precision, a sentence on the cells, and the runs; no rows without them."""
-    frame = results.searches()
-    runs = {label: results.arm(frame, "precision", label).set_index("seed") for label in load("precision").labels}
-    seeds = sorted(set.intersection(*(set(r.index) for r in runs.values())))
-    headers = ["precision", "validation accuracy, %", "operations left", "epochs"]
-    if not seeds:
-        return rows_frame(headers, []), "", []
-    runs = {label: r.loc[seeds] for label, r in runs.items()}
-    lines = [[label, *(spread(r[name], 1) for name in ("accuracy", "operations_left", "epochs_run"))] for label, r in runs.items()]
-    genotypes = {(label, seed): results.record(r.loc[seed, "run"]).genotype() for label, r in runs.items() for seed in seeds}
+def precision() -> tuple[pd.DataFrame, list[float], list[float], list[str]]:
+    """What bf16 does to a search's outcome, by the study `precision` on the seeds that every arm has: a row a precision; the shares of a
+    derived cell's edges that have the same operation in both precisions under one seed, and under two seeds of float32; and the runs."""
+    frame = results.arm(results.searches(), "precision")
+    frame = frame[frame.groupby("seed")["arm_precision"].transform("nunique") == len(load("precision").labels)]
+    columns = ["accuracy", "operations_left", "epochs_run"]
+    lines = [[str(label), *(spread(runs[name], 1) for name in columns)] for label, runs in frame.groupby("arm_precision", sort=False)]
+    rows = rows_frame(["precision", "validation accuracy, %", "operations left", "epochs"], lines)
+    cells = {(row.arm_precision, row.seed): results.record(row.run).genotype() for row in each(frame)}
+    edges = {key: {(kind, edge) for kind in CELL_KINDS for edge in cell.cell(kind)} for key, cell in cells.items()}
+    seeds = frame["seed"].unique()
 
-    def same(a: tuple[str, int], b: tuple[str, int]) -> float:
-        """The share of a's edges that b has, with the same operation."""
-        mine, theirs = ({(kind, edge) for kind in CELL_KINDS for edge in genotypes[which].cell(kind)} for which in (a, b))
-        return len(mine & theirs) / len(mine)
+    def shares(other: str, same_seed: bool) -> list[float]:
+        pairs = [(edges["float32", s], edges[other, t]) for s in seeds for t in seeds if (s == t) == same_seed]
+        return [len(a & b) / len(a) for a, b in pairs]
 
-    between = [same(("float32", seed), ("bf16", seed)) for seed in seeds]
-    apart = [same(("float32", a), ("float32", b)) for a in seeds for b in seeds if a != b]
-    said = f"Under the same seed, {median(between):.0%} of the derived cell's edges have the same operation in both precisions (median)."
-    if apart:
-        said += f" Between two seeds of float32 it is {median(apart):.0%}."
-    return rows_frame(headers, lines), said, [run for r in runs.values() for run in r["run"]]
+    return rows, shares("bf16", True), shares("float32", False), list(frame["run"])

@@ -31,9 +31,9 @@ COLUMNS = ["outcome", "adjusted", "arm", "n", "difference", "low", "high", "p", 
 def scores(root: Path | None = None) -> pd.DataFrame:
     """runs/scores/scores.csv: cell, kind, score, percentile, parameters; no row where it is missing. Raises `RecordError`, damaged."""
     path = Path(root or runs_root()) / "scores" / "scores.csv"
-    names = ["cell", "kind", "score", "percentile", "parameters"]
+    names = {"cell": str, "kind": str, "score": float, "percentile": float, "parameters": float}
     try:
-        return pd.read_csv(path)[names] if path.is_file() else pd.DataFrame({name: pd.Series(dtype=float) for name in names})
+        return pd.read_csv(path)[list(names)] if path.is_file() else pd.DataFrame(columns=list(names)).astype(names)
     except (OSError, ValueError, KeyError) as error:
         raise RecordError(f"runs/scores/scores.csv is damaged ({error!r}); `asap score --record` makes it anew") from None
 

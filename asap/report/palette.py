@@ -3,7 +3,7 @@ suits a light and a dark page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,10 +62,15 @@ def colour(operation: object) -> str:
     return OPERATIONS.get(str(operation), GREY)
 
 
+def key(colours: Mapping[str, str]) -> str:
+    """HTML that names what each colour stands for."""
+    named = (f'<span><i style="background:{colour}"></i>{name}</span>' for name, colour in colours.items())
+    return f'<div class="asap-key">{"".join(named)}</div>'
+
+
 def operations_key(operations: Iterable[object]) -> str:
     """HTML that names the colour of each operation."""
-    named = (f'<span><i style="background:{colour(o)}"></i>{str(o).replace("_", " ")}</span>' for o in operations)
-    return f'<div class="asap-key">{"".join(named)}</div>'
+    return key({str(o).replace("_", " "): colour(o) for o in operations})
 
 
 STYLE: dict[Any, Any] = {
@@ -80,10 +85,12 @@ def style() -> None:
     plt.rcParams.update(STYLE)
 
 
-def axes(rows: int = 1, height: float = 3.4, heights: list[float] | None = None) -> tuple[Figure, list[plt.Axes]]:
-    """A figure as wide as a phone can show legibly, with a column of `rows` axes of `height` inches each (or `heights`)."""
+def axes(rows: int = 1, height: float = 3.4, heights: list[float] | None = None, columns: int = 1) -> tuple[Figure, list[plt.Axes]]:
+    """A figure and its axes, row by row: a column of `rows` axes of `height` inches each (or `heights`), as wide as a phone can show
+    legibly; or several columns, wider."""
     style()
     each = heights or [height] * rows
-    figure, drawn = plt.subplots(len(each), 1, figsize=(5.8, sum(each)), height_ratios=each, squeeze=False, layout="constrained")
+    size = (5.8 if columns == 1 else 9.0, sum(each))
+    figure, drawn = plt.subplots(len(each), columns, figsize=size, height_ratios=each, squeeze=False, layout="constrained")
     plt.close(figure)  # else a notebook shows it a second time
-    return figure, list(drawn[:, 0])
+    return figure, list(drawn.flat)

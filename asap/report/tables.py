@@ -40,6 +40,20 @@ def sizes(root: Path, network: str = "cifar10") -> Sizes:
         raise RecordError(f"runs/sizes/{network}.csv is missing or damaged; `asap cells --record` makes it") from None
 
 
+def size_of(root: Path, channels: int, network: str = "cifar10") -> dict[str, float]:
+    """`sizes` of the published cell in millions. Raises `RecordError` where they are missing or damaged."""
+    known = sizes(root, network).get(("ASAP", channels))
+    if known is None:
+        raise RecordError(f"runs/sizes/{network}.csv lacks the published cell; `asap cells --record` makes it")
+    return {name: value / 1e6 for name, value in known.items()}
+
+
+def table2() -> pd.DataFrame:
+    """The errors that Table 2 prints, in per cent: (architecture, data set)."""
+    printed = paper()["table2"]
+    return pd.DataFrame({row["architecture"]: row["errors"] for row in printed["rows"]}, index=list(printed["datasets"])).T
+
+
 def size_verdict(computed: float, printed: float) -> str:
     """Whether a computed number of parameters (millions) is the printed one: to less than one unit of its last digit,
     since some rows are rounded and some cut off."""

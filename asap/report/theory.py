@@ -1,24 +1,20 @@
-"""The chapter on Theorem 2: its figures, tables and verdicts from the simulations recorded under runs/theory/."""
+"""The page on Theorem 2: its figures and tables from the simulations recorded under runs/theory/."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ..records.parameters import runs_root
 from ..records.run import RecordError, Run
-from ..records.study import load
 from ..theory.bounds import expected_stop
 from ..theory.simulate import Setting
-from . import tables
-from .display import files, missing, say
-from .figure6 import THEOREM
-from .palette import style
-from .theory_verdicts import verdicts
+from . import palette
+from .display import DASH, Markdown, each, files, missing, rows_frame
+from .theory_verdicts import COLUMNS, verdicts
 
 NAMES = {
     "theorem2": "Theorem 2",
@@ -29,131 +25,118 @@ NAMES = {
     "certified": "Theorem C",
 }
 COMPARED = ("certified", "pairwise", "bernstein", "theorem2")
+#: The figure of broken assumptions: a case, the column that it varies, and what that is called.
+BROKEN = (
+    ("signs held", "hold", "steps for which\na draw is repeated"),
+    ("the best changes", "switch", "step at which\nanother becomes best"),
+    ("L underestimated", "shrink", "assumed L\nover true L"),
+)
 
 
-def table(name: str) -> tuple[Any, Run] | None:
-    """The data frame and the run of a recorded table of the chapter, or None and a note on the page."""
+def recorded(*names: str) -> list[Run]:
+    """These tables of the theory as their runs; none of them, and a note on the page, where one is missing or damaged."""
     try:
-        run = Run.open(runs_root() / "theory" / name)
+        return [Run.open(runs_root() / "theory" / name) for name in names]
     except RecordError:
-        missing(f"the recorded table `theory/{name}`", f"asap theory --record {name}")
-        return None
-    return run.results(), run
+        missing(" and ".join(f"`theory/{name}`" for name in names), "\n".join(f"asap theory --record {name}" for name in names))
+        return []
 
 
-def source(run: Run) -> str:
-    """One line: the record behind a figure, and its data."""
-    return f"Record `{run.name}`, code `{run.info['machine']['git_commit'][:12]}`.{files(run)}"
+def source(*runs: Run) -> str:
+    """The records behind a figure, each in a sentence, and their data."""
+    return " ".join(f"Record `{run.name}`, code `{run.info['machine']['git_commit'][:12]}`.{files(run)}" for run in runs)
 
 
-def verdict_table() -> None:
+def verdict_rows() -> pd.DataFrame:
     """Every statement, what was checked, and the verdict, computed from the records."""
-    frame = verdicts(runs_root())
-    say(tables.markdown(list(frame.columns), [[*row[:3], f"**{row[3]}**"] for row in frame.to_numpy().tolist()]))
+    found = verdicts(runs_root()).to_numpy().tolist()
+    return rows_frame(COLUMNS, [[*map(Markdown, row[:3]), Markdown(f"**{row[3]}**")] for row in found])
 
 
-def answer() -> None:
-    """The finding in a few sentences, each from its record."""
-    kept = verdicts(runs_root()).astype(str).loc["theorem2"].to_dict()
-    say(f"**Does Theorem 2 hold?** Verdict: *{kept['verdict']}*; {kept['found']}.")
-    searches = load("methods").runs(runs_root(), "search", THEOREM)
-    for run in searches:
-        epochs = run.epochs()
-        left = epochs["operations_normal"] + epochs["operations_reduce"]
-        say(
-            f"**Does its rule prune a real search?** In {int(epochs['alpha_steps'].sum()):,} α steps of run `{run.name}`, a search by the theorem's own schedule, "
-            f"it prunes {left.iloc[0] - left.iloc[-1]} of {left.iloc[0]} operations."
-        )
-    if not searches:
-        missing(
-            "a search by Theorem 2's schedule",
-            "asap search --method asap --schedule theorem2 --dataset cifar10 --scale cpu --seed 0 --study methods",
-        )
-    found = table("certified")
-    if found:
-        factor = [float(r.stop_median) / float(_limit(r) or np.nan) for r in _steps(found[0])]
-        say(
-            f"**Is there a rule with the same guarantee that fires?** Theorem C stops after {min(factor):.1f} to {max(factor):.1f} times the steps that any rule "
-            "needs on average, and {doc}`/book/justified` says what it certifies in recorded searches."
-        )
+def limit(row: Any) -> float:
+    """The least average number of steps of any rule for a recorded setting (a row of its table); nan for a tie."""
+    found = Setting(int(row.operations), float(row.delta), float(row.gap), noise=row.noise, spread=row.spread).limit()
+    return float("nan") if found is None else found
 
 
-def _steps(frame: pd.DataFrame) -> list[Any]:
-    """Theorem C's rows of stopping times."""
-    return list(frame[frame["part"] == "steps"].itertuples())
+def theorem_c(frame: pd.DataFrame) -> pd.DataFrame:
+    """Theorem C's stopping times with the `limit` of any rule. frame: the table `certified`."""
+    steps = frame[frame["part"] == "steps"]
+    return steps.assign(limit=[limit(row) for row in each(steps)])
 
 
-def _limit(row: Any) -> float | None:
-    """The least average number of steps of any rule for a recorded setting; None for a tie."""
-    noise = {"noise": row.noise, "spread": row.spread}
-    return Setting(int(row.operations), float(row.delta), float(row.gap), **noise).limit()
+def reference_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Stopping times of Theorem 2's schedule against N, δ and the gap. frame: the table `reference`."""
+    headers = ["N", "δ", "gap Δ/L", "ν", "runs", "best pruned (95 % bound)", "limit of any rule", "steps: 5 %", "median", "95 %",
+               "bound of Theorem 2′"]  # fmt: skip
+    return rows_frame(headers, [
+        [str(r.operations), f"{r.delta:g}", f"{r.gap:g}", Markdown(f"$t^{{{r.nu_power:g}}}/N$") if r.nu_power else "1/N",
+         f"{r.repetitions:,}", f"{r.failures} (≤ {r.high:.1g})", f"{limit(r):,.3g}",
+         *(f"{steps:,.0f}" for steps in (r.stop_5, r.stop_median, r.stop_95)),
+         DASH if r.nu_power else f"{expected_stop(r.gap, r.operations, r.delta):,.0f}"]
+        for r in each(frame[frame["schedule"] == "theorem2"])
+    ])  # fmt: skip
 
 
-def reference_table() -> None:
-    """Stopping times against N, δ and the gap."""
-    found = table("reference")
-    if not found:
-        return
-    frame, run = found
-    rows = [
-        [f"{r.operations}", f"{r.delta:g}", f"{r.gap:g}", "1/N" if r.nu_power == 0 else f"$t^{{{r.nu_power:g}}}/N$", f"{r.repetitions:,}", f"{r.failures} (≤ {r.high:.1g})",
-         f"{_limit(r):,.3g}", f"{r.stop_5:,.0f}", f"{r.stop_median:,.0f}", f"{r.stop_95:,.0f}", f"{expected_stop(r.gap, r.operations, r.delta):,.0f}" if r.nu_power == 0 else "–"]
-        for r in frame[frame["schedule"] == "theorem2"].itertuples()
-    ]  # fmt: skip
-    say(
-        tables.markdown(
-            [
-                "N",
-                "δ",
-                "gap Δ/L",
-                "ν",
-                "runs",
-                "best pruned (95 % bound)",
-                "limit of any rule",
-                "steps: 5 %",
-                "median",
-                "95 %",
-                "bound of Theorem 2′",
-            ],
-            rows,
-        )
-    )
-    speed = table("speed")
-    fast = (
-        f" The simulator does {speed[0]['operation_steps'][0] / speed[0]['cpu_seconds'][0]:.1e} operation-steps a second on one core."
-        if speed
-        else ""
-    )
-    say(
-        f"α steps until one operation is left, ±1 gradients, independent. The limit is kl(δ, 1 − δ)/KL_inf ({{doc}}`/book/theory-proofs`): no rule that prunes the best with probability at most δ needs fewer on average. Any row is one command: `asap theory --operations N --delta δ --gap Δ`.{fast} {source(run)}"
-    )
+def rule_rows(certified: pd.DataFrame, tighter: pd.DataFrame) -> pd.DataFrame:
+    """Median steps of rules with the same guarantee beside the limit. certified, tighter: the tables of these names."""
+    lines = []
+    for r in each(theorem_c(certified)):
+        same = tighter[(tighter["case"] == r.case) & (tighter["gap"] == r.gap)].set_index("schedule")["stop_median"]
+        steps = {"certified": r.stop_median, **same}
+        lines.append([f"{r.gap:g}", r.case, f"{r.limit:,.3g}", *(f"{steps[s]:,.0f} ({steps[s] / r.limit:,.1f} ×)" for s in COMPARED)])
+    return rows_frame(["gap Δ/L", "noise", "limit of any rule", *(NAMES[s] for s in COMPARED)], lines)
 
 
-def rules() -> None:
-    """Median steps of five rules with the same guarantee beside the limit, for five gaps."""
-    found, others = table("certified"), table("tighter")
-    if not found or not others:
-        return
-    rows = []
-    for r in _steps(found[0]):
-        same = others[0][(others[0]["case"] == r.case) & (others[0]["gap"] == r.gap)].set_index("schedule")
-        steps = {"certified": r.stop_median, **same["stop_median"].to_dict()}
-        limit = float(_limit(r) or np.nan)
-        rows.append([f"{r.gap:g}", r.case, f"{limit:,.3g}", *(f"{steps[s]:,.0f} ({steps[s] / limit:,.1f} ×)" for s in COMPARED)])
-    say(tables.markdown(["gap Δ/L", "noise", "limit of any rule", *(NAMES[s] for s in COMPARED)], rows))
-    say(
-        f"Median α steps until one operation is left, N = 7, δ = 0.1, and how many times the limit that is. {source(found[1])} {source(others[1])}"
-    )
+def draw_looseness(by_time: pd.DataFrame, control: pd.DataFrame) -> Figure:
+    """Theorem 3's event by time, and the negative control. by_time: the table `escape`; control: `exact`, of Theorem 2's schedule."""
+    figure, (left, right) = palette.axes(1, 4.0, columns=2)
+    left.loglog(by_time["t"], by_time["union_bound"], "--", color="0.3", label="what the proof adds up, Σ 6δ/(π²Nt²)")
+    left.loglog(by_time["t"], by_time["exact"].where(by_time["exact"] > 0), lw=2, label="exact probability")
+    left.axhline(0.1 / 7, color="C3", lw=1, label="allowed, δ/N")
+    left.set(xlabel="t, α steps", ylabel="P(some α has left its band by t)")
+    for quantity, label in (("pair phi", "rule Φ < θ"), ("pair claim", "condition (10)")):
+        part = control[control["quantity"] == quantity].sort_values("shrink")
+        right.semilogy(part["shrink"], part["probability"], "o-", ms=4, label=f"two opposite operations, {label}")
+    right.axhline(0.1, color="C3", lw=1, label="allowed, δ")
+    right.set(xlabel="c, the factor on β", ylabel="P(best pruned), exact")
+    for axes in (left, right):
+        axes.legend()
+    return figure
 
 
-def figure_of_stops(frame: pd.DataFrame) -> Figure:
-    """Median stopping times of simulated settings against the gap, a line a schedule: for the notebook."""
-    style()
-    figure, axes = plt.subplots(figsize=(6.5, 4), layout="constrained")
-    for schedule, part in frame.groupby("schedule", sort=False):
-        axes.loglog(part["gap"], part["stop_median"], "o-", label=NAMES.get(str(schedule), str(schedule)))
-    axes.set_xlabel("gap Δ/L")
-    axes.set_ylabel("median stop, α steps")
-    axes.legend(frameon=False)
-    plt.close(figure)
+def draw_breaks(frame: pd.DataFrame) -> Figure:
+    """How often the best is pruned where an assumption fails. frame: the table `breaks`."""
+    figure, axes = palette.axes(1, 3.6, columns=3)
+    for ax, (case, column, label) in zip(axes, BROKEN, strict=True):
+        part = frame[frame["case"] == case].sort_values(column)
+        rate = part["failures"] / part["repetitions"]
+        ax.errorbar(part[column], rate, yerr=[rate - part["low"], part["high"] - rate], fmt="o-", ms=4, capsize=2)
+        ax.axhline(0.1, color="C3", lw=1)
+        ax.set(xlabel=label, ylim=(-0.05, 1.05))
+    axes[0].set(xscale="log", ylabel="P(best pruned)")
+    axes[0].text(1, 0.11, "δ", color="C3")
+    return figure
+
+
+def break_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """The cases that the figure does not show. frame: the table `breaks`."""
+    return rows_frame(["case", "gap", "best pruned", "ended", "median stop"], [
+        [r.case, f"{r.gap:g}", f"{r.failures} of {r.repetitions}", f"{r.finished} of {r.repetitions}",
+         DASH if np.isnan(r.stop_median) else f"{r.stop_median:,.0f}"]
+        for r in each(frame[~frame["case"].isin([case for case, *_ in BROKEN])])
+    ])  # fmt: skip
+
+
+def draw_schedules(frame: pd.DataFrame) -> Figure:
+    """The search's schedules at the paper's budget, against the gap. frame: the table `schedules`."""
+    figure, axes = palette.axes(1, 4.2, columns=3)
+    labels = {"best_pruned": "P(best pruned)", "ended": "fraction ended in one operation", "last_epoch": "epoch of the last pruning"}
+    for ax, (column, label) in zip(axes, labels.items(), strict=True):
+        for marker, (name, part) in zip("osv^D*X", frame.groupby("name", sort=False), strict=False):
+            ax.plot(part["gap"], part[column], marker=marker, ms=5, label=str(name))
+        ax.set_xscale("symlog", linthresh=0.01)
+        ax.set_xticks([0, 0.01, 0.1], ["0", "0.01", "0.1"])
+        ax.set(xlabel="gap, in steps of α", ylabel=label)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

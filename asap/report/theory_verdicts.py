@@ -1,17 +1,18 @@
-"""The verdict on each statement of the theory, from the simulations recorded under runs/theory/. Every page reads it here. Knows no torch."""
+"""The verdict on each statement of the theory, from the simulations recorded under runs/theory/. Knows no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..records.run import RecordError, Run
 from ..theory.bounds import expected_stop
-from .verdicts import DIRECTION, FAILS, HOLDS, OPEN, Verdict, missing
+from .verdicts import DIRECTION, FAILS, HOLDS, Verdict, missing
 
-NO_RECORD = "no record"
 COLUMNS = ["statement", "checked by", "found", "verdict"]
 
 
@@ -20,126 +21,111 @@ def results(root: Path, name: str) -> pd.DataFrame:
     return Run.open(root / "theory" / name).results()
 
 
-def verdicts(root: Path) -> pd.DataFrame:
-    """One row a statement, indexed by a key: statement, checked by, found, verdict (one of the four of verdicts.py).
+def statement(root: Path, key: str) -> Verdict:
+    """The verdict on one statement, by its key; its `scale` says what it is checked by. It cannot be told without a whole record."""
+    try:
+        return STATEMENTS[key][1](root)
+    except RecordError:
+        return missing("a table of the theory; asap theory --record all makes it")
 
-    A statement whose record is missing or damaged cannot be told, and says which record that is.
-    """
-    rows = {}
-    for key, (text, judge) in STATEMENTS.items():
-        try:
-            rows[key] = (text, *judge(root))
-        except RecordError:
-            rows[key] = (text, NO_RECORD, "`asap theory --record all` makes it", OPEN)
+
+def verdicts(root: Path) -> pd.DataFrame:
+    """One row a statement, indexed by its key: statement, checked by, found, verdict (one of verdicts.py)."""
+    found = {key: (text, statement(root, key)) for key, (text, _) in STATEMENTS.items()}
+    rows = {key: (text, verdict.scale, verdict.ours, verdict.verdict) for key, (text, verdict) in found.items()}
     return pd.DataFrame.from_dict(rows, orient="index", columns=COLUMNS)
 
 
-def statement(root: Path, key: str) -> Verdict:
-    """The verdict on one statement, by its key, for the page of claims."""
-    row = {str(name): str(value) for name, value in verdicts(root).loc[key].items()}
-    return missing("a table of the theory") if row["checked by"] == NO_RECORD else Verdict(row["found"], row["checked by"], row["verdict"])
+def _told(holds: bool | np.bool_, otherwise: str = FAILS) -> str:
+    return HOLDS if holds else otherwise
 
 
-Judged = tuple[str, str, str]  # checked by, found, verdict
+def _tail(root: Path, lemma: str) -> Verdict:
+    value = float(results(root, "statements").set_index("statement")["value"][lemma])
+    return Verdict(f"at most {value:.2g} of the bound", "exact binomial tails", _told(value <= 1))
 
 
-def _tail(lemma: str) -> Callable[[Path], Judged]:
-    def judge(root: Path) -> Judged:
-        value = float(results(root, "statements").set_index("statement")["value"][lemma])
-        return "exact binomial tails", f"at most {value:.2g} of the bound", HOLDS if value <= 1 else FAILS
-
-    return judge
-
-
-def _theorem3(root: Path) -> Judged:
-    frame = results(root, "exact")
-    row = frame[(frame["quantity"] == "escape") & (frame["schedule"] == "theorem2") & (frame["shrink"] == 1.0)].iloc[0]
+def _theorem3(root: Path) -> Verdict:
+    row = _exact(root, "escape")
     found = f"fails with probability {row['probability']:.2g} where {row['allowed']:.2g} is allowed"
-    return f"dynamic program, t ≤ {row['horizon']:,}", found, HOLDS if row["probability"] <= row["allowed"] else FAILS
+    return Verdict(found, f"dynamic program, t ≤ {row['horizon']:,}", _told(row["probability"] <= row["allowed"]))
 
 
-def _claim1(root: Path) -> Judged:
+def _exact(root: Path, quantity: str) -> pd.Series:
+    """The exact probability under Theorem 2's own schedule."""
+    return results(root, "exact").query("quantity == @quantity and schedule == 'theorem2' and shrink == 1").iloc[0]
+
+
+def _claim1(root: Path) -> Verdict:
     frame = results(root, "statements").set_index("statement")
     there, back = (float(frame["value"][f"Claim 1: {way}"]) for way in ("pruned ⇒ (10)", "(10) ⇒ pruned"))
     found = f"counterexamples: {there:,.0f} to pruned ⇒ (10), {back:,.0f} to (10) ⇒ pruned"
-    verdict = HOLDS if there + back == 0 else DIRECTION if there == 0 else FAILS
-    return f"{int(frame['cases'].iloc[-1]):,} random α", found, verdict
+    return Verdict(found, f"{int(frame['cases'].iloc[-1]):,} random α", _told(there + back == 0, FAILS if there else DIRECTION))
 
 
-def _theorem2(root: Path) -> Judged:
-    reference, breaks = results(root, "reference"), results(root, "breaks")
-    literal = reference[reference["schedule"] == "literal"].iloc[0]
-    behind = breaks[breaks["case"] == "the best starts behind"].iloc[0]
+def _theorem2(root: Path) -> Verdict:
+    literal = results(root, "reference").query("schedule == 'literal'").iloc[0]
+    behind = results(root, "breaks").query("case == 'the best starts behind'").iloc[0]
     found = (
-        f"as printed it fails: {literal['failures']:,} of {literal['repetitions']:,} runs with ν ≡ 1 prune the best, and {behind['failures']} of "
-        f"{behind['repetitions']} where the best starts behind; Theorem 2′, with both conditions, holds"
+        f"as printed it fails: {literal['failures']:,} of {literal['repetitions']:,} runs with ν ≡ 1 prune the best, and "
+        f"{behind['failures']} of {behind['repetitions']} where the best starts behind; Theorem 2′, with both conditions, holds"
     )
-    fails = literal["failures"] > 0 or behind["failures"] > 0
-    return "simulation", found, HOLDS if not fails else DIRECTION if _mended(root)[2] == HOLDS else FAILS
+    mended = DIRECTION if _mended(root).verdict == HOLDS else FAILS
+    return Verdict(found, "simulation", _told(literal["failures"] + behind["failures"] == 0, mended))
 
 
-def _mended(root: Path) -> Judged:
-    reference, exact = results(root, "reference"), results(root, "exact")
-    rows = reference[reference["schedule"] == "theorem2"]
-    pair = exact[(exact["quantity"] == "pair phi") & (exact["schedule"] == "theorem2") & (exact["shrink"] == 1.0)].iloc[0]
-    found = f"{rows['failures'].sum():,} of {rows['repetitions'].sum():,} runs prune the best; {pair['probability']:.2g} exactly for a tie of N = 2"
+def _mended(root: Path) -> Verdict:
+    rows, pair = results(root, "reference").query("schedule == 'theorem2'"), _exact(root, "pair phi")
+    found = f"{rows['failures'].sum():,} of {rows['repetitions'].sum():,} runs prune the best; "
+    found += f"{pair['probability']:.2g} exactly for a tie of N = 2"
     safe = (rows["high"] <= rows["delta"]).all() and pair["probability"] <= pair["allowed"] / 2
-    return "simulation and dynamic program", found, HOLDS if safe else FAILS
+    return Verdict(found, "simulation and dynamic program", _told(safe))
 
 
-def _ends(root: Path) -> Judged:
-    reference, breaks = results(root, "reference"), results(root, "breaks")
-    rows = reference[reference["schedule"] == "theorem2"]
-    ties, coupled = (breaks[breaks["case"] == case].iloc[0] for case in ("ties", "coupled"))
+def _ends(root: Path) -> Verdict:
+    rows, breaks = results(root, "reference").query("schedule == 'theorem2'"), results(root, "breaks").set_index("case")
+    ties, coupled = breaks.loc["ties"], breaks.loc["coupled"]
     found = (
-        f"with a lead {rows['finished'].sum():,} of {rows['repetitions'].sum():,} runs ended, of ties {ties['finished']:.0f} of {ties['repetitions']}, "
-        f"of gradients coupled through the softmax {coupled['finished']:.0f} of {coupled['repetitions']}, within {coupled['horizon']:,} steps"
+        f"with a lead {rows['finished'].sum():,} of {rows['repetitions'].sum():,} runs ended, of ties {ties['finished']:.0f} of "
+        f"{ties['repetitions']}, of gradients coupled through the softmax {coupled['finished']:.0f} of {coupled['repetitions']}, "
+        f"within {coupled['horizon']:,} steps"
     )
     led = (rows["finished"] == rows["repetitions"]).all()
-    others = ties["finished"] == ties["repetitions"] and coupled["finished"] == coupled["repetitions"]
-    return "simulation", found, HOLDS if led and others else DIRECTION if led else FAILS
+    others = all(case["finished"] == case["repetitions"] for case in (ties, coupled))
+    return Verdict(found, "simulation", _told(led and others, DIRECTION if led else FAILS))
 
 
-def expected_times(root: Path) -> pd.DataFrame:
-    """Theorem 2′'s bound on the expected time beside the measured medians: operations, delta, gap, bound, median. Of ν = 1/N."""
-    frame = results(root, "reference")
-    frame = frame[(frame["schedule"] == "theorem2") & (frame["nu_power"] == 0)]
+def _time(root: Path) -> Verdict:
+    frame = results(root, "reference").query("schedule == 'theorem2' and nu_power == 0")
     bounds = [expected_stop(*setting) for setting in zip(frame["gap"], frame["operations"], frame["delta"], strict=True)]
-    return frame[["operations", "delta", "gap"]].assign(bound=bounds, median=frame["stop_median"])
-
-
-def _time(root: Path) -> Judged:
-    frame = expected_times(root)
-    ratio = frame["bound"] / frame["median"]
+    ratio = bounds / frame["stop_median"]
     found = f"the bound is {ratio.min():.1f} to {ratio.max():.1f} times the median of {len(frame)} settings"
-    return "simulation", found, HOLDS if (ratio >= 1).all() else FAILS
+    return Verdict(found, "simulation", _told((ratio >= 1).all()))
 
 
-def _certified(root: Path) -> Judged:
-    frame = results(root, "certified")
-    cases = frame[frame["part"] == "validity"]
-    worst = cases.iloc[int((cases["high"] / cases["delta"]).argmax())]
+def _certified(root: Path) -> Verdict:
+    cases = results(root, "certified").query("part == 'validity'")
+    worst = cases.iloc[(cases["high"] / cases["delta"]).argmax()]
     found = (
-        f"in {len(cases)} cases made to break it, at most {worst['failures'] / worst['repetitions']:.2g} (one-sided 95 % bound {worst['high']:.2g}) "
-        f"where {worst['delta']:g} is allowed"
+        f"in {len(cases)} cases made to break it, at most {worst['failures'] / worst['repetitions']:.2g} "
+        f"(one-sided 95 % bound {worst['high']:.2g}) where {worst['delta']:g} is allowed"
     )
-    return "simulation", found, HOLDS if (cases["high"] <= cases["delta"]).all() else FAILS
+    return Verdict(found, "simulation", _told((cases["high"] <= cases["delta"]).all()))
 
 
-def _slow(root: Path) -> Judged:
-    frame = results(root, "schedules")
-    at = frame[frame["gap"] == 0.05].set_index("name")["ended"]
+def _slow(root: Path) -> Verdict:
+    at = results(root, "schedules").query("gap == 0.05").set_index("name")["ended"]
     theorem, used = float(at["Theorem 2"]), float(at["exponential, T₀ = 1.3"])
     found = f"at a gap of 0.05 steps, {used:.0%} of searches end within 50 epochs, {theorem:.0%} by Theorem 2's schedule"
-    return "simulation", found, HOLDS if theorem < used else FAILS
+    return Verdict(found, "simulation", _told(theorem < used))
 
 
-STATEMENTS: dict[str, tuple[str, Callable[[Path], Judged]]] = {
+STATEMENTS: dict[str, tuple[str, Callable[[Path], Verdict]]] = {
     "theorem2": ("Theorem 2: the best operation is kept with probability 1 − δ", _theorem2),
     "ends": ("Theorem 2: one operation is left in the end", _ends),
     "slow": ("That schedule is slower than the exponential one", _slow),
-    "lemma1": ("Lemma 1 (Hoeffding)", _tail("Lemma 1")),
-    "corollary4": ("Corollary 4", _tail("Corollary 4")),
+    "lemma1": ("Lemma 1 (Hoeffding)", partial(_tail, lemma="Lemma 1")),
+    "corollary4": ("Corollary 4", partial(_tail, lemma="Corollary 4")),
     "theorem3": ("Theorem 3", _theorem3),
     "claim1": ("Claim 1: pruned is equivalent to condition (10)", _claim1),
     "theorem2-mended": ("Theorem 2′: the best is pruned with probability at most δ/2", _mended),

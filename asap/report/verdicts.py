@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..records.run import MissingRecord
 from . import results
 from .inference import LEVEL, Difference, number
 
@@ -26,6 +27,7 @@ SUMMARY = {
     SHOWN: "have a number without a verdict", OPEN: "cannot be told yet",
 }  # fmt: skip
 
+Values = Sequence[float] | pd.Series
 #: The arms that prune by Eq. 13, those of DARTS, and ASAP where it prunes at an epoch's end as Eq. 13 does.
 ACCUMULATED = ("Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
 MAGNITUDE = ("Magnitude, p = 1", "Magnitude, p = 3")
@@ -118,7 +120,12 @@ def verdict_from_count(good: int, of: int, runs: int = 0) -> str:
     return HOLDS if good else FAILS
 
 
-def verdict_from_order(first: Sequence[float], others: Mapping[str, Sequence[float]]) -> str:
+def worst_of(*verdicts: str) -> str:
+    """The verdict on a claim of several parts: the worst of theirs."""
+    return min(verdicts, key=(FAILS, UNSEEN, INCONCLUSIVE, SEEN, HOLDS).index)
+
+
+def verdict_from_order(first: Values, others: Mapping[str, Values]) -> str:
     """Whether every run of the first arm lies above every run of each other arm, for a claim that it does above all of them.
 
     An arm whose every run lies above the first's is a counterexample, and the claim does not hold. Where runs overlap it is inconclusive.
@@ -130,14 +137,9 @@ def verdict_from_order(first: Sequence[float], others: Mapping[str, Sequence[flo
     return SEEN if min(len(first), *map(len, others.values())) == 1 else HOLDS
 
 
-def listed(values: Mapping[str, Sequence[float]], digits: int, unit: str = "") -> str:
+def listed(values: Mapping[str, Values], digits: int, unit: str = "") -> str:
     """`ASAP: 34; DARTS: 59`, the mean of each arm."""
     return "; ".join(f"{label}: {np.mean(v):.{digits}f}{unit}" for label, v in values.items())
-
-
-def is_pilot(variant: str) -> bool:
-    """Whether records on this copy of the images are the pilot: those of the JPEG copy."""
-    return "-jpeg" in variant
 
 
 def one_copy(frame: pd.DataFrame, column: str, groups: Sequence[Sequence[str]]) -> pd.DataFrame:
@@ -151,7 +153,7 @@ def one_copy(frame: pd.DataFrame, column: str, groups: Sequence[Sequence[str]]) 
         rows = frame[frame["copy"] == copy]
         counts = rows[column].value_counts()
         runs = [max((int(counts.get(name, 0)) for name in group), default=0) for group in groups]
-        return min((min(n, 2) for n in runs), default=0), not is_pilot(copy), len(rows)
+        return min((min(n, 2) for n in runs), default=0), "-jpeg" not in copy, len(rows)
 
     copies = sorted(set(frame["copy"]))
     return frame[frame["copy"] == max(copies, key=rank)] if copies else frame
@@ -178,9 +180,23 @@ def arms(root: Path, *groups: Sequence[str], kind: str = "search") -> dict[str, 
     return {label: rows for label in labels if len(rows := frame[frame["label"] == label].sort_values("seed"))}
 
 
+def compared(root: Path, *groups: Sequence[str], least: int = 2, kind: str = "search", clocked: bool = False) -> dict[str, pd.DataFrame]:
+    """The `arms` of at least so many groups, the first among them. Raises `MissingRecord` where they are not recorded.
+
+    clocked: only runs whose clock other processes do not disturb.
+    """
+    found = arms(root, *groups, kind=kind)
+    if clocked:
+        found = {label: timed for label, rows in found.items() if len(timed := rows[rows["clocked"]])}
+    there = [any(label in found for label in group) for group in groups]
+    if not there[0] or sum(there) < least:
+        raise MissingRecord(f"{'timed ' * clocked}{kind} runs by {'; '.join(group[0] for group in groups)}")
+    return found
+
+
 def scale_of(*frames: pd.DataFrame) -> str:
     """`cpu, n = 3`, of the smallest arm; the pilot is named so."""
     first = frames[0].iloc[0]
-    pilot = ", pilot" if is_pilot(first["variant"]) else ""
+    pilot = ", pilot" if "-jpeg" in first["variant"] else ""
     counts = sorted({len(frame) for frame in frames})
     return f"{first['scale']}{pilot}, n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")

@@ -1,4 +1,4 @@
-// The three parts of the book that a reader can touch (asap/report/replay.py): plain JavaScript on recorded data, nothing from a network.
+// The three parts of the book that a reader can touch (asap/report/replay.py, explorer.py): plain JavaScript on recorded data, nothing from a network.
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const data = (root) => JSON.parse(root.querySelector("script").textContent);
@@ -61,7 +61,7 @@
     load();
   }
 
-  // the same rule as `replay.prune`
+  // the same rule as tests/plain_whatif.py
   function prune(alpha, initial, decay, share, left) {
     const alive = alpha[0].map((edge) => edge.map(() => true));
     const course = [];

@@ -119,6 +119,8 @@ def test_the_search_plays_follows_the_slider_and_another_can_be_chosen(visit):
 
 
 def test_what_other_constants_would_have_pruned_follows_the_sliders(visit, monkeypatch):
+    from plain_whatif import prune
+
     from asap.report import replay, results
     from asap.report.figure2 import searches
 
@@ -132,7 +134,7 @@ def test_what_other_constants_would_have_pruned_follows_the_sliders(visit, monke
             place = element.locator(f"[name={name}]")
             place.select_option(value) if name == "left" else place.fill(value)
         settings = [float(element.locator(f"[name={name}]").input_value()) for name in ("initial", "decay", "share")]
-        course, undecided, first = replay.prune(alpha, *settings, bool(element.locator("[name=left]").input_value()))
+        course, undecided, first = prune(alpha, *settings, bool(element.locator("[name=left]").input_value()))
         assert answer.text_content().startswith(f"{undecided} of 28 edges would stay undecided")
         assert ("nothing would be pruned" in answer.text_content()) == (first == 0) and curve.get_attribute("d").count("L") == len(
             course

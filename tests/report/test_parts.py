@@ -5,12 +5,13 @@ import re
 
 import numpy as np
 import pytest
+from plain_whatif import prune
 from posed import pose
 
 from asap.paper.space import DARTS_OPERATIONS, edges, published_cell, published_cells
 from asap.records.run import Run
 from asap.records.study import load
-from asap.report import cells, figure2, replay, table1
+from asap.report import cells, explorer, figure2, replay, table1
 
 
 def embedded(html):
@@ -67,13 +68,13 @@ def test_the_replay_holds_every_arrow_and_epoch(quick_search, monkeypatch):
 def test_what_if_prunes_by_the_paper_s_rule():
     alpha = np.zeros((50, 2, 7))
     alpha[:, 0, 0] = np.linspace(0, 2, 50)  # one edge learns, the other does not
-    course, undecided, first = replay.prune(alpha, 1.3, 0.95, 0.4, False)
+    course, undecided, first = prune(alpha, 1.3, 0.95, 0.4, False)
     assert course[:5] == [14] * 5 and course[-1] == 8 and undecided == 1  # grace while T ≥ 1: five epochs
     phi = [np.exp(a / t) / (np.exp(a / t) + 6) for a, t in zip(alpha[:, 0, 0], 1.3 * 0.95 ** np.arange(1, 51), strict=True)]
     assert first == 1 + next(i for i, p in enumerate(phi) if (1 - p) / 6 < 0.4 / 7)
-    assert replay.prune(alpha, 1.3, 0.95, 0.0, False) == ([14] * 50, 2, 0)
-    assert replay.prune(alpha, 1.3, 0.95, 1.0, True)[1] == 1  # equal operations are never below 1 / N
-    assert replay.prune(np.ones((3, 2, 7)), 0.5, 0.9, 1.0, False)[1] == 2
+    assert prune(alpha, 1.3, 0.95, 0.0, False) == ([14] * 50, 2, 0)
+    assert prune(alpha, 1.3, 0.95, 1.0, True)[1] == 1  # equal operations are never below 1 / N
+    assert prune(np.ones((3, 2, 7)), 0.5, 0.9, 1.0, False)[1] == 2
 
 
 def test_theta_follows_the_operations_left_where_the_rule_does(quick_search):
@@ -94,25 +95,25 @@ def test_the_explorer_holds_each_cell_with_its_record_and_its_score(monkeypatch,
         if p.dataset == "cifar10" and p.seed == 0 and p.cell in ("ASAP", "random-1", "NASNet_A"):
             pose(tmp_path, planned, 17.0, parameters={"ASAP": 200_000}.get(p.cell, 300_000))
     (evaluations,) = table1.recorded().values()
-    html = replay.explorer(evaluations)
+    html = explorer.explorer(evaluations)
     (trained,) = embedded(html)["views"]
     assert [point[0] for point in trained["points"]] == ["asap", "nasnet_a", "random-1"] and html.count("<circle ") == 3
     assert embedded(html)["cells"]["asap"][0] == published_cell("ASAP").to_dict()["normal"]
     assert trained["points"][0][-1].startswith("asap (ASAP, published): 17.00 % error, 0.200 M parameters, record cells/cell-asap")
-    assert replay.explorer(evaluations.iloc[:0]) == ""
+    assert explorer.explorer(evaluations.iloc[:0]) == ""
     (tmp_path / "scores").mkdir()
     rows = [
-        "cell,kind,score,parameters",
-        "ASAP,published,93.9,2538046",
-        "NASNet_A,published,,",
-        "random-7,random,93.0,3000000",
-        "a/b,searched,9,9",
+        "cell,kind,score,percentile,parameters",
+        "ASAP,published,93.9,9,2538046",
+        "NASNet_A,published,,,",
+        "random-7,random,93.0,5,3000000",
+        "a/b,searched,9,9,9",
     ]
     (tmp_path / "scores" / "scores.csv").write_text("\n".join(rows))
-    _, scores = embedded(replay.explorer(evaluations))["views"]
+    _, scores = embedded(explorer.explorer(evaluations))["views"]
     assert [point[-1] for point in scores["points"]] == [
         "asap (ASAP, published): 93.90 score (surrogate), 2.538 M parameters",
         "random-7 (random): 93.00 score (surrogate), 3.000 M parameters",
     ]
     (tmp_path / "scores" / "scores.csv").write_text("damaged")
-    assert len(embedded(replay.explorer(evaluations))["views"]) == 1
+    assert len(embedded(explorer.explorer(evaluations))["views"]) == 1

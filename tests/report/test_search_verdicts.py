@@ -58,13 +58,13 @@ SEARCHES = [
     ("smaller_perturbations", {"ASAP": pruning(0.58), "accumulated": pruning(0.1)}, HOLDS),
     ("smaller_perturbations", {"ASAP": pruning(0.1), "accumulated": pruning(0.5)}, FAILS),
     ("smaller_perturbations", {"ASAP": pruning(0.1) + pruning(0.58)[:1], "accumulated": pruning(0.5)}, INCONCLUSIVE),
-    ("frequent", {"ASAP": course(operations_normal=(98, 90, 80)), "accumulated": course(operations_normal=(98, 98, 80))}, HOLDS),
-    ("frequent", {"ASAP": [{}, {}], "accumulated": course(operations_normal=(98, 98, 80))}, FAILS),
-    ("faster_for_pruning", {"ASAP": FASTER, "annealed": timed(60, 60, 60)}, HOLDS),
-    ("faster_for_pruning", {"ASAP": timed(60, 60, 60, 60), "annealed": timed(60, 60, 60)}, FAILS),
-    ("cheapest", {"ASAP": [{}, {}], "DARTS": timed(90, 91), "ENAS": timed(70, 71)}, HOLDS),
-    ("cheapest", {"ASAP": [{}, {}], "DARTS": timed(90, 91), "ENAS": timed(1, 1)}, FAILS),
-    ("cheapest", {"ASAP": [{"machine": {"clock": "wall"}}] * 2, "DARTS": [{}] * 2}, OPEN),  # no clock of its own
+    ("more frequent", {"ASAP": course(operations_normal=(98, 90, 80)), "accumulated": course(operations_normal=(98, 98, 80))}, HOLDS),
+    ("more frequent", {"ASAP": [{}, {}], "accumulated": course(operations_normal=(98, 98, 80))}, FAILS),
+    ("Gradual pruning", {"ASAP": FASTER, "annealed": timed(60, 60, 60)}, HOLDS),
+    ("Gradual pruning", {"ASAP": timed(60, 60, 60, 60), "annealed": timed(60, 60, 60)}, FAILS),
+    ("lowest search cost", {"ASAP": [{}, {}], "DARTS": timed(90, 91), "ENAS": timed(70, 71)}, HOLDS),
+    ("lowest search cost", {"ASAP": [{}, {}], "DARTS": timed(90, 91), "ENAS": timed(1, 1)}, FAILS),
+    ("lowest search cost", {"ASAP": [{"machine": {"clock": "wall"}}] * 2, "DARTS": [{}] * 2}, OPEN),  # no clock of its own
 ]  # fmt: skip
 
 
@@ -138,5 +138,5 @@ def test_search_hours_are_judged_on_the_paper_s_card_alone(tmp_path, device, hou
 def test_the_temperature_at_the_end_is_computed(tmp_path, monkeypatch):
     assert judge(tmp_path, "final_temperature").verdict == HOLDS
     printed = {**tables.paper()["search"], "initial_temperature": 3.0}
-    monkeypatch.setattr("asap.report.claims_search.paper", lambda: {"search": printed})
+    monkeypatch.setattr(tables, "paper", lambda: {"search": printed})
     assert judge(tmp_path, "final_temperature").verdict == FAILS
