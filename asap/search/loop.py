@@ -64,7 +64,7 @@ class _Search(Session):
         # the training images are halved by one random order: the first half is for w, the second for α
         order = torch.randperm(len(images.train), generator=machine.random_stream(p.seed, 0, SPLIT))[: p.images or None]
         half = len(order) // 2
-        mean, deviation = images.statistics()
+        mean, deviation = images.statistics
         crop = images.size // 8  # 4 at 32×32
         self.train = Batches(images.train.take(order[:half]), p.batch, mean, deviation, device, crop)
         self.validation = Batches(images.train.take(order[half : 2 * half]), p.batch, mean, deviation, device, crop)

@@ -142,11 +142,12 @@ def describe(device: torch.device) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "clock": clock_of(device),
-        "memory_gib": _memory_gib(),
+        "memory_gib": memory_gib(),
     }
 
 
-def _memory_gib() -> float | None:
+def memory_gib() -> float | None:
+    """The machine's memory; None where it does not say."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, ValueError, OSError):  # Windows

@@ -68,10 +68,9 @@ class Classifier(nn.Module):
 def keep(folder: Path, network: nn.Module, size: Size, images: ImageData | FolderData) -> None:
     """Write the trained network beside its record, without its auxiliary head; `load` reads it. Raises OSError."""
     shape = {f.name: getattr(size, f.name) for f in dataclasses.fields(size) if f.name not in ("genotype", "auxiliary")}
-    mean, deviation = images.statistics()
-    names = images.class_names or [str(i) for i in range(images.classes)]
-    view = images.view or View(images.size, images.size, images.channels)
-    state = {"network": shape, "genotype": size.genotype.to_dict(), "classes": list(names), "view": dataclasses.asdict(view)}
+    mean, deviation = images.statistics
+    view, names = dataclasses.asdict(images.view), list(images.class_names)
+    state = {"network": shape, "genotype": size.genotype.to_dict(), "classes": names, "view": view}
     tensors = {f"network/{name}": value for name, value in network.state_dict().items() if not name.startswith("auxiliary.")}
     write_tensors(folder / WEIGHTS, {**tensors, "mean": mean, "deviation": deviation}, state)
 
