@@ -12,10 +12,11 @@ from torch import Tensor
 from ..paper.equations import temperature
 from ..paper.space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, Genotype, edges, genotype_by_rule
 from ..records.parameters import SearchParameters
+from ..train.checkpoint import optimizer_tensors
 from ..train.device import random_stream
 from ..train.graphs import changed, changing
 from ..train.session import ALPHA
-from .method import Masks, Mixture, Step
+from .method import Masks, Mixture, Resumable, Step
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def frozen(network: torch.nn.Module) -> Iterator[None]:
         network.requires_grad_(True)
 
 
-class Differentiable:
+class Differentiable(Resumable):
     """α on every edge, learned by Adam from the first-order gradient of the validation loss; mixed by Φ(α; T), Eq. 3."""
 
     graphable = steady = True
@@ -150,29 +151,15 @@ class Differentiable:
         }
         return genotype_by_rule(rule, self.operations, phi, alpha, before, self.parameters.nodes)
 
+    def names(self) -> dict[Tensor, str]:
+        return {alpha: f"adam.{kind}." for kind, alpha in self.alpha.items()}
+
     def tensors(self) -> dict[str, Tensor]:
-        kept = {}
+        kept = optimizer_tensors(self.optimizer, self.names())
         for kind in CELL_KINDS:
-            kept[f"alpha.{kind}"], kept[f"alive.{kind}"], kept[f"score.{kind}"] = self.alpha[kind], self.alive[kind], self.score[kind]
-            for key, value in self.optimizer.state.get(self.alpha[kind], {}).items():
-                kept[f"adam.{kind}.{key}"] = value
+            kept |= {f"{name}.{kind}": getattr(self, name)[kind] for name in ("alpha", "alive", "score")}
             kept |= {f"gradients.{kind}.{name}": value for name, value in self.gradients[kind].sums.items()}
         return kept
-
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        for kind in CELL_KINDS:
-            device = self.alpha[kind].device
-            with torch.no_grad():
-                self.alpha[kind].copy_(tensors[f"alpha.{kind}"])
-            self.alive[kind] = tensors[f"alive.{kind}"].to(device)
-            self.score[kind] = tensors[f"score.{kind}"].to(device)
-            prefix = f"adam.{kind}."
-            state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-            if state:
-                where = {"step": device if device.type == "cuda" else torch.device("cpu")}
-                self.optimizer.state[self.alpha[kind]] = {k: v.to(where.get(k, device)).clone() for k, v in state.items()}
-            for name, value in self.gradients[kind].sums.items():
-                value.copy_(tensors.get(f"gradients.{kind}.{name}", value))  # absent from checkpoints of epochs' ends
 
 
 class GradientStatistics:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..paper.space import CELL_KINDS, Edge, Genotype, edges
 from ..records.parameters import SearchParameters
+from ..train.checkpoint import optimizer_tensors
 from ..train.device import random_stream
 from ..train.session import ALPHA, CELLS, LOOKS
 from .method import Mixture, Sampler, Step
@@ -190,21 +191,14 @@ class Enas(Sampler):
         """Of the cells sampled in the last epoch, the one most accurate on its batch (the lower loss where two are)."""
         return self._cell(self.best_choices if self.best[0] > -torch.inf else self.controller(1, self.stream).choices[0])
 
+    def names(self) -> dict[Tensor, str]:
+        return {weight: f"adam.{name}." for name, weight in self.controller.named_parameters()}
+
     def tensors(self) -> dict[str, Tensor]:
         kept = {"baseline": self.baseline, "best": self.best, "best_choices": self.best_choices, "stream": self.stream.get_state()}
         kept |= {f"controller.{name}": value for name, value in self.controller.state_dict().items()}
-        for name, weight in self.controller.named_parameters():
-            for key, value in self.optimizer.state.get(weight, {}).items():
-                kept[f"adam.{name}.{key}"] = value
-        return kept
+        return kept | optimizer_tensors(self.optimizer, self.names())
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        self.baseline, self.best, self.best_choices = (tensors[name].clone() for name in ("baseline", "best", "best_choices"))
-        if "stream" in tensors:  # not in checkpoints of epochs' ends alone
-            self.stream.set_state(tensors["stream"])
-        self.controller.load_state_dict({k.removeprefix("controller."): v for k, v in tensors.items() if k.startswith("controller.")})
-        for name, weight in self.controller.named_parameters():
-            prefix = f"adam.{name}."
-            state = {key.removeprefix(prefix): value.clone() for key, value in tensors.items() if key.startswith(prefix)}
-            if state:
-                self.optimizer.state[weight] = state
+        super().load_tensors(tensors)
+        self.stream.set_state(tensors["stream"])

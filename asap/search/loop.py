@@ -211,28 +211,15 @@ class _Search(Session):
 
     def frame(self) -> pd.DataFrame:
         """architecture.parquet: one row for each epoch, cell kind, edge and operation."""
-        graph, operations = edges(self.p.nodes), self.method.operations
+        places = {"epoch": range(1, 1 + len(self.history)), "cell": CELL_KINDS, "edge": range(len(edges(self.p.nodes)))}
+        frame = pd.MultiIndex.from_product([*places.values(), self.method.operations], names=[*places, "operation"]).to_frame(index=False)
+        for i, name in enumerate(("source", "target")):
+            frame.insert(3 + i, name, np.array(edges(self.p.nodes))[frame["edge"], i])
         first = ("alpha", "phi", "alive")
-        names = [*first, *sorted(set(self.history[0][CELL_KINDS[0]]) - set(first))]
-        parts = []
-        for epoch, kinds in enumerate(self.history, start=1):
-            for kind, columns in kinds.items():
-                e, o = np.indices(columns["phi"].shape).reshape(2, -1)
-                parts.append(
-                    pd.DataFrame(
-                        {
-                            "epoch": np.int16(epoch),
-                            "cell": kind,
-                            "edge": e.astype(np.int8),
-                            "source": np.array([graph[i][0] for i in e], dtype=np.int8),
-                            "target": np.array([graph[i][1] for i in e], dtype=np.int8),
-                            "operation": [operations[i] for i in o],
-                            **{name: columns[name].reshape(-1) for name in names},
-                        }
-                    )
-                )
-        frame = pd.concat(parts, ignore_index=True)
-        return frame.astype({"cell": "category", "operation": "category"})
+        for name in (*first, *sorted(set(self.history[0][CELL_KINDS[0]]) - set(first))):
+            frame[name] = np.concatenate([kinds[kind][name].ravel() for kinds in self.history for kind in CELL_KINDS])
+        small = dict.fromkeys(("edge", "source", "target"), np.int8)
+        return frame.astype({"epoch": np.int16, "cell": "category", "operation": "category", **small})
 
     def tensors(self) -> dict[str, Tensor]:
         tensors = {f"method/{name}": value for name, value in self.method.tensors().items()}

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..networks.supernet import Supernet
 from ..paper.space import ASAP_OPERATIONS, CELL_KINDS, Genotype, edges
 from ..records.parameters import SearchParameters
+from ..train.checkpoint import load_optimizer
 
 Batch = tuple[Tensor, Tensor]  # images (B, C, H, W), labels (B,)
 Masks = dict[str, np.ndarray]  # for each cell kind, booleans (E, O)
@@ -114,7 +115,27 @@ class Masking(Protocol):
         """Prune in `alive` what is to go after an update, without a look at a value."""
 
 
-class Sampler:
+class Resumable:
+    """A method whose state is its `tensors` and that of an optimizer: a resumed search fills the former in place."""
+
+    optimizer: torch.optim.Optimizer
+
+    def names(self) -> dict[Tensor, str]:
+        """How the names of the optimizer's state begin, for each parameter."""
+        return {}
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {}
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, value in self.tensors().items():
+                value.copy_(tensors.get(name, value))  # what an epoch resets is absent from older checkpoints of epochs' ends
+        if names := self.names():
+            load_optimizer(self.optimizer, names, tensors)
+
+
+class Sampler(Resumable):
     """What methods have in common that draw cells, one for each step of w, and prune nothing."""
 
     graphable = steady = prunes = False

@@ -65,7 +65,5 @@ class Random(Sampler):
         return {"loss": self.loss, "count": self.count, "rng": torch.frombuffer(bytearray(state), dtype=torch.uint8)}
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        self.loss.copy_(tensors["loss"])
-        self.count.copy_(tensors["count"])
-        if "rng" in tensors:  # not in checkpoints of epochs' ends alone
-            self.rng.bit_generator.state = json.loads(tensors["rng"].numpy().tobytes())
+        self.rng.bit_generator.state = json.loads(tensors["rng"].numpy().tobytes())
+        super().load_tensors(tensors)

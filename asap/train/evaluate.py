@@ -16,7 +16,7 @@ from ..networks.derived import DerivedNetwork, Size
 from ..paper.space import Genotype, cell_by_name
 from ..records.parameters import EvaluationParameters, ParameterError, runs_root
 from ..records.recorder import Follower, Recorder
-from ..records.run import Run, pack
+from ..records.run import Run, pack, run_folder
 from . import device as machine
 from . import distributed
 from .batches import ImageData
@@ -39,7 +39,7 @@ def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
     """
     p = parameters
     if p.run:
-        searched = Run.open(Path(p.run) if (Path(p.run) / "run.json").is_file() else runs_root(p.runs_root) / p.run)
+        searched = Run.open(run_folder(p.run, runs_root(p.runs_root)))
         if searched.info["kind"] != "search":
             raise ParameterError(f"{p.run} is no search, but a run of kind {searched.info['kind']}")
         warn(p.run, searched.outcome)

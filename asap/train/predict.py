@@ -23,7 +23,7 @@ from ..networks.derived import DerivedNetwork, Size
 from ..networks.operations import DilConv
 from ..paper.space import Genotype
 from ..records.parameters import runs_root
-from ..records.run import RecordError, Run
+from ..records.run import RecordError, Run, run_folder
 from .batches import ImageData
 from .checkpoint import CheckpointError, read_tensors, write_tensors
 from .imagenet import FolderData
@@ -80,7 +80,7 @@ def load(run: str | Path, root: str = "") -> Classifier:
 
     Raises `UserError`, one line, where there is none, or its weights were not kept or are damaged. Executes no code.
     """
-    folder = Path(run) if (Path(run) / "run.json").is_file() else runs_root(root) / run
+    folder = run_folder(run, runs_root(root))
     if Run.open(folder).info["kind"] != "evaluation":
         raise RecordError(f"{folder} is no evaluation; a search's cell is trained by asap evaluate --run")
     path = folder / WEIGHTS

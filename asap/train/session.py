@@ -162,13 +162,12 @@ class Session(ABC):
     # the checkpoint
 
     def names(self) -> dict[Tensor, str]:
-        return {parameter: name for name, parameter in self.network.named_parameters()}
+        return {parameter: f"sgd/{name}/" for name, parameter in self.network.named_parameters()}
 
     def save(self) -> None:
         """Write the checkpoint, and at an epoch's end the record so far."""
         tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
-        tensors |= {f"sgd/{name}": value for name, value in optimizer_tensors(self.optimizer, self.names()).items()}
-        tensors |= self.tensors()
+        tensors |= optimizer_tensors(self.optimizer, self.names()) | self.tensors()
         state = {"identity": self.p.identity(), "epoch": self.epoch, "rows": self.rows, "step": self.steps_done}
         if self.steps_done:
             check_finite({"epoch": self.epoch + 1, "train_loss": float(self.loss_sum)})
@@ -208,7 +207,7 @@ class Session(ABC):
                     self.clocks[name].seconds = seconds
             self.restore(groups)
             self.network.load_state_dict(groups["network"])
-            load_optimizer(self.optimizer, self.names(), groups.get("sgd", {}))
+            load_optimizer(self.optimizer, self.names(), tensors)
             if self.steps_done:
                 torch.set_rng_state(within["random"])
                 if self.device.type == "cuda" and "random_cuda" in within:
