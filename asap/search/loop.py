@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,10 @@ from ..records.recorder import Recorder
 from ..train import device as machine
 from ..train import distributed, graphs
 from ..train.batches import Batches, ImageData
-from ..train.ends import Signals
 from ..train.graphs import graphed
 from ..train.measure import measure, recalibrate
 from ..train.rates import cosine
-from ..train.recording import prepare, recording
-from ..train.session import GLOBAL, INIT, RECALIBRATION, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, Session
+from ..train.session import GLOBAL, INIT, RECALIBRATION, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, Session, conduct
 from .method import Batch, Masking, Masks, Mixture, Step, one_cell
 from .methods import make_method
 
@@ -39,21 +38,13 @@ def search(parameters: SearchParameters, progress: bool = True) -> Path:
     """
     if distributed.world() > 1:
         raise ParameterError("a search runs in one process, not under torchrun")
-    with Signals() as signals:
-        device, images = prepare(parameters)
-        assert isinstance(images, ImageData)
-        with recording(parameters, "search", device, images) as recorder:
-            assert isinstance(recorder, Recorder)
-            if not recorder.finished:
-                _Search(parameters, images, device, recorder).run(progress, signals)
-            return recorder.folder
+    return conduct(partial(_Search, parameters), parameters, "search", progress)
 
 
 class _Search(Session):
     """The state of one running search."""
 
     p: SearchParameters
-    recorder: Recorder
     train: Batches
     network: Supernet
     optimizer: torch.optim.SGD

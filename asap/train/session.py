@@ -6,20 +6,21 @@ import math
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..records.recorder import Follower, Recorder
+from ..records.recorder import Recorder
 from . import device as machine
 from . import distributed
 from .batches import Batches
 from .checkpoint import CheckpointError, load_optimizer, optimizer_tensors, read_tensors, write_tensors
 from .ends import OutOfTime, RunFailed, Signals
 from .imagenet import FolderBatches
-from .recording import Parameters
+from .recording import Parameters, prepare, recording
 
 try:
     from tqdm.auto import tqdm
@@ -46,7 +47,7 @@ class Session(ABC):
     optimizer: torch.optim.Optimizer
     train: Batches | FolderBatches
 
-    def __init__(self, p: Parameters, device: torch.device, recorder: Recorder | Follower) -> None:
+    def __init__(self, p: Parameters, device: torch.device, recorder: Recorder) -> None:
         self.p, self.device, self.recorder = p, device, recorder
         self.epoch = 0  # whole epochs done
         self.steps_done = 0  # steps done in the epoch after those
@@ -214,6 +215,19 @@ class Session(ABC):
                     torch.cuda.set_rng_state(within["random_cuda"].cpu(), self.device)
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise CheckpointError(f"{path} does not fit this run: {' '.join(str(error).split())[:160]}") from None
+
+
+def conduct(session: Callable[[Any, torch.device, Recorder], Session], p: Parameters, kind: str, progress: bool, **described: Any) -> Path:
+    """Make a run, or go on with an unfinished one, and return its folder. session: makes it from its images, device and recorder.
+
+    described: what the record says of the run beside its parameters. Raises as `prepare`, `recording` and `Session.run` do.
+    """
+    with Signals() as signals:
+        device, images = prepare(p)
+        with distributed.group(device, p.batch), recording(p, kind, device, images, **described) as recorder:
+            if not recorder.finished:
+                session(images, device, recorder).run(progress and distributed.rank() == 0, signals)
+            return recorder.folder
 
 
 def warn(name: str, outcome: Mapping[str, Any]) -> None:
