@@ -16,7 +16,7 @@ from ..train.checkpoint import optimizer_tensors
 from ..train.device import random_stream
 from ..train.graphs import changed, changing
 from ..train.session import ALPHA
-from .method import Masks, Mixture, Resumable, Step
+from .method import Masks, Method, Mixture, Step
 
 
 @contextmanager
@@ -29,15 +29,15 @@ def frozen(network: torch.nn.Module) -> Iterator[None]:
         network.requires_grad_(True)
 
 
-class Differentiable(Resumable):
+class Differentiable(Method):
     """α on every edge, learned by Adam from the first-order gradient of the validation loss; mixed by Φ(α; T), Eq. 3."""
 
     graphable = steady = True
-    prunes = False
 
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
-        self.parameters = p = parameters
-        self.operations: tuple[str, ...] = DARTS_OPERATIONS if p.candidates == "darts" else ASAP_OPERATIONS
+        super().__init__(parameters, device)
+        p = parameters
+        self.operations = DARTS_OPERATIONS if p.candidates == "darts" else ASAP_OPERATIONS
         shape = (len(edges(p.nodes)), len(self.operations))
         stream = random_stream(p.seed, 0, ALPHA)
         self.alpha = {kind: (p.alpha_init * torch.randn(shape, generator=stream)).to(device).requires_grad_() for kind in CELL_KINDS}
@@ -52,12 +52,11 @@ class Differentiable(Resumable):
         # Φ of the surviving operation when its edge was last pruned; nan before
         self.score = {kind: torch.full(shape[:1], float("nan"), device=device) for kind in CELL_KINDS}
         self.gradients = {kind: GradientStatistics(shape, device) for kind in CELL_KINDS}
-        self.epoch = 0
         self.heat = changing(p.initial_temperature, device)  # the temperature as Φ reads it
         self.temperature = p.initial_temperature
 
     def begin_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        super().begin_epoch(epoch)
         self.cool()
         for statistics in self.gradients.values():
             statistics.reset()
@@ -74,9 +73,6 @@ class Differentiable(Resumable):
         """Set the temperature."""
         p = self.parameters
         self.temperature = temperature(p.schedule, self.epoch, p.epochs, p.initial_temperature, p.temperature_decay)
-
-    def learns(self) -> bool:
-        return True
 
     def phi(self, kind: str) -> Tensor:
         """Φ(α; T) of Eq. 3 over the operations alive, (E, O); 0 for the others."""
@@ -110,7 +106,6 @@ class Differentiable(Resumable):
         return {kind: mask.cpu().numpy() for kind, mask in going.items()}
 
     def mask(self) -> None:
-        """Prune what `to_prune` would after an update: Φ is then 0, which is as good as a deletion (`Masking`)."""
         going = self.going() if self.parameters.prune_every == "step" else None
         if going is not None:
             self.pruned(going)
@@ -130,7 +125,7 @@ class Differentiable(Resumable):
                     value.masked_fill_(gone, 0.0)
 
     def status(self) -> dict[str, float]:
-        return {"temperature": self.temperature, "threshold": float("nan")}
+        return super().status() | {"temperature": self.temperature}
 
     def snapshot(self) -> dict[str, dict[str, np.ndarray]]:
         kept = {}

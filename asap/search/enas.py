@@ -19,7 +19,7 @@ from ..records.parameters import SearchParameters
 from ..train.checkpoint import optimizer_tensors
 from ..train.device import random_stream
 from ..train.session import ALPHA, CELLS, LOOKS
-from .method import Mixture, Sampler, Step
+from .method import Method, Mixture, Step
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Controller(nn.Module):
         return Sample(torch.stack(taken, 1), log_probability, entropy, probabilities)
 
 
-class Enas(Sampler):
+class Enas(Method):
     """The controller's reward is the accuracy of a sampled cell on a validation batch, against a moving baseline."""
 
     baseline_decay = 0.99
@@ -122,14 +122,11 @@ class Enas(Sampler):
         self.begin_epoch(0)
 
     def begin_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        super().begin_epoch(epoch)
         self.stream = random_stream(self.parameters.seed, epoch, CELLS)
         # the best of the cells that this epoch's steps have drawn: accuracy and −loss on its one batch
         self.best = torch.full((2,), -torch.inf, dtype=torch.float64)
         self.best_choices = torch.zeros(self.controller.decisions, dtype=torch.int64)
-
-    def learns(self) -> bool:
-        return True
 
     @torch.no_grad()
     def mixture(self) -> Mixture:

@@ -26,7 +26,7 @@ from ..train.graphs import graphed
 from ..train.measure import measure, recalibrate
 from ..train.rates import cosine
 from ..train.session import GLOBAL, INIT, RECALIBRATION, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, Session, conduct
-from .method import Batch, Masking, Masks, Mixture, Step, one_cell
+from .method import Batch, Masks, Mixture, Step
 from .methods import make_method
 
 
@@ -76,7 +76,7 @@ class _Search(Session):
         wanted = p.graphs and not p.compile
         self.weight_step = graphed(self._weight_step, device, wanted and self.method.steady)
         self.alpha_step = graphed(self._alpha_step, device, wanted and self.method.graphable)
-        self.masks = self.method if isinstance(self.method, Masking) and isinstance(self.alpha_step, graphs.Graphed) else None
+        self.masking = isinstance(self.alpha_step, graphs.Graphed)
         self.history: list[dict[str, dict[str, np.ndarray]]] = []
         self.resume()
 
@@ -106,7 +106,7 @@ class _Search(Session):
             if self.method.learns():
                 clocks["alpha"].start()
                 self.alpha_step(*batch, *next(validation))
-                if self.masks is None:
+                if not self.masking:
                     self.prune(self.method.to_prune(epoch_ends=False))
                 clocks["alpha"].stop()
                 self.alpha_steps += 1
@@ -162,8 +162,8 @@ class _Search(Session):
     def _alpha_step(self, images: Tensor, labels: Tensor, held_out: Tensor, held_labels: Tensor) -> tuple[Tensor, ...]:
         """One update of α: the training batch that w has just seen, and one of the validation half."""
         self.method.update(Step(self.network, self.optimizer, self.logits, self.loss, (images, labels), (held_out, held_labels)))
-        if self.masks is not None:
-            self.masks.mask()
+        if self.masking:
+            self.method.mask()
         return ()
 
     def prune(self, masks: Masks | None) -> None:
@@ -175,7 +175,7 @@ class _Search(Session):
 
     def delete_masked(self) -> None:
         """Delete what the method has only masked since the last epoch."""
-        if isinstance(self.method, Masking):
+        if self.method.alive:
             masks = {kind: self.network.alive[kind] & ~alive.cpu().numpy() for kind, alive in self.method.alive.items()}
             if any(mask.any() for mask in masks.values()):
                 self.drop(masks)
@@ -239,7 +239,7 @@ class _Search(Session):
         accuracy: dict[str, dict[str, float]] = {name: {} for name in cells}
         for statistics in ("accuracy", "recalibrated"):
             for name, cell in cells.items():
-                mixture = one_cell(cell, self.method.operations, self.p.nodes, self.device)
+                mixture = self.method.one(cell)
 
                 def logits(x: Tensor, mixture: Mixture = mixture) -> Tensor:
                     return self.logits(x, mixture)

@@ -16,10 +16,10 @@ from torch import Tensor
 from ..paper.space import CELL_KINDS, Genotype, edges, random_genotype
 from ..records.parameters import SearchParameters
 from ..train.session import CELLS
-from .method import Mixture, Sampler, Step
+from .method import Method, Mixture, Step
 
 
-class Random(Sampler):
+class Random(Method):
     """Uniform over the space, which no step changes: its entropy is 1 throughout."""
 
     candidates = 100  # cells among which the search chooses
@@ -34,7 +34,7 @@ class Random(Sampler):
         self.begin_epoch(0)
 
     def begin_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        super().begin_epoch(epoch)
         self.rng = np.random.default_rng([self.parameters.seed, epoch, CELLS])
 
     def learns(self) -> bool:

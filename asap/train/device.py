@@ -22,12 +22,12 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError("another kind of device")
     except RuntimeError:
         raise ParameterError(f"device must be auto, cpu or cuda[:N], not {name!r}") from None
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         raise ParameterError(f"device {name} is not there; this machine has {torch.cuda.device_count()} CUDA devices")
-    if device.type not in ("cpu", "cuda"):
-        raise ParameterError(f"device must be auto, cpu or cuda[:N], not {name!r}")
     return device
 
 

@@ -90,7 +90,7 @@ def iteration(run: _Search, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
     """A w step and an α step as the loop takes them; the loss of w."""
     loss = run.weight_step(*batch[:2])[0].clone()
     run.alpha_step(*batch)
-    if run.masks is None:
+    if not run.masking:
         run.prune(run.method.to_prune(epoch_ends=False))
     return loss
 
