@@ -232,15 +232,15 @@ def _cells(given: dict[str, Any]) -> int:
 
 def _plot(given: dict[str, Any]) -> int:
     from .paper.space import cell_by_name, cell_label
-    from .records.run import Run
+    from .records.run import Run, run_folder
     from .report import cells
 
     name, output = given["cell"], Path(given["output"])
     if output.suffix != ".svg":
         raise UserError(f"--output must end in .svg, not {given['output']!r}")
-    folder = next((f for f in (Path(name), runs_root(given["runs_root"]) / name) if (f / "run.json").is_file()), None)
-    genotype = Run.open(folder).genotype() if folder else cell_by_name(name)
-    title = folder.name if folder else cell_label(name)
+    folder = run_folder(name, runs_root(given["runs_root"]))
+    run = (folder / "run.json").is_file()
+    genotype, title = (Run.open(folder).genotype(), folder.name) if run else (cell_by_name(name), cell_label(name))
     output.write_text(cells.standalone(title, genotype), encoding="utf-8")
     print(output)
     return 0

@@ -12,9 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..paper.space import Genotype
 from .kernels import contiguous_gradient
 from .operations import (
-    FactorizedReduce,
+    Cell,
     Identity,
-    ReLUConvBN,
     Source,
     SqueezeExcitation,
     drop_path,
@@ -25,7 +24,7 @@ from .operations import (
 )
 
 
-class DerivedCell(nn.Module):
+class DerivedCell(Cell):
     """One cell of a genotype; BatchNorms are affine and pools have none."""
 
     def __init__(
@@ -39,15 +38,9 @@ class DerivedCell(nn.Module):
         side: int,
         squeeze_excitation: bool = False,
     ) -> None:
-        """before_last, last: channels of the inputs. reduced: whether the first has twice the second's side, `side`."""
-        super().__init__()
-        self.kind, self.edges, self.concat = kind, genotype.cell(kind), genotype.concat(kind)
-        self.preprocess = nn.ModuleList(
-            [
-                FactorizedReduce(before_last, channels, affine=True) if reduced else ReLUConvBN(before_last, channels, affine=True),
-                ReLUConvBN(last, channels, affine=True),
-            ]
-        )
+        """side: of the second input; `Cell` has the others."""
+        super().__init__(kind, before_last, last, channels, reduced, affine=True)
+        self.edges, self.concat = genotype.cell(kind), genotype.concat(kind)
         self.operations = nn.ModuleList(
             make_operation(
                 edge.operation,
@@ -64,7 +57,7 @@ class DerivedCell(nn.Module):
     def forward(self, s0: Source, s1: Source, drop_probability: float | Tensor) -> Tensor:
         """s0, s1: of (B, ·, H, W) → (B, concatenated nodes·C, H, W), or half the sides in a reduction cell."""
         dropping = self.training and (isinstance(drop_probability, Tensor) or drop_probability > 0)
-        sources = [Source(self.preprocess[0](s0), self.stride(0)), Source(self.preprocess[1](s1), self.stride(1))]
+        sources = self.sources(s0, s1)
         for target in range(2, 1 + max(edge.target for edge in self.edges)):
             total: Tensor | None = None
             for edge, operation in zip(self.edges, self.operations, strict=True):
@@ -77,9 +70,6 @@ class DerivedCell(nn.Module):
             sources.append(Source(contiguous_gradient(total)))
         output = torch.cat([sources[node].x for node in self.concat], 1)
         return output if self.attention is None else self.attention(output)
-
-    def stride(self, source: int) -> int:
-        return 2 if self.kind == "reduce" and source < 2 else 1
 
 
 class AuxiliaryHead(nn.Module):

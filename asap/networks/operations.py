@@ -148,6 +148,24 @@ def project(source: Source, readers: list[nn.Module]) -> None:
         source.projected = dict(zip(mine, outputs, strict=True))
 
 
+class Cell(nn.Module):
+    """What the cells of both networks have: their kind, and how their two inputs are brought to `channels` channels."""
+
+    def __init__(self, kind: str, before_last: int, last: int, channels: int, reduced: bool, affine: bool) -> None:
+        """before_last, last: channels of the inputs. reduced: whether the first has twice the second's side."""
+        super().__init__()
+        self.kind = kind
+        first = FactorizedReduce if reduced else ReLUConvBN
+        self.preprocess = nn.ModuleList([first(before_last, channels, affine), ReLUConvBN(last, channels, affine)])
+
+    def stride(self, source: int) -> int:
+        return 2 if self.kind == "reduce" and source < 2 else 1
+
+    def sources(self, s0: Source, s1: Source) -> list[Source]:
+        """The cell's first two nodes, from the outputs of the two cells before it."""
+        return [Source(part(s), self.stride(i)) for i, (part, s) in enumerate(zip(self.preprocess, (s0, s1), strict=True))]
+
+
 class SepConv(Operation):
     """A depthwise separable convolution of side k, applied twice (`twice`), the first time with the stride."""
 

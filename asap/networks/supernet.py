@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..paper.space import CELL_KINDS, NODES, edges
 from .kernels import batch_norm, contiguous_gradient, unphase, weighted_sum
-from .operations import DilConv, FactorizedReduce, Operation, Pool, ReLUConvBN, Source, make_operation, project, readers, source_side
+from .operations import Cell, DilConv, Operation, Pool, Source, make_operation, project, readers, source_side
 
 
 def scaled_norm(x: Tensor, norm: nn.BatchNorm2d, scale: Tensor) -> Tensor:
@@ -26,20 +26,14 @@ def scaled_norm(x: Tensor, norm: nn.BatchNorm2d, scale: Tensor) -> Tensor:
     return batch_norm(x, norm, scale.to(norm.running_mean.dtype).expand(x.shape[1]).contiguous(), None)  # type: ignore[union-attr]
 
 
-class SearchCell(nn.Module):
+class SearchCell(Cell):
     """One cell of mixed operations. Its inputs are the outputs of the two cells before it."""
 
     def __init__(
         self, kind: str, operations: tuple[str, ...], nodes: int, before_last: int, last: int, channels: int, reduced: bool, side: int
     ) -> None:
-        super().__init__()
-        self.kind, self.operations, self.nodes = kind, operations, nodes
-        self.preprocess = nn.ModuleList(
-            [
-                FactorizedReduce(before_last, channels, affine=False) if reduced else ReLUConvBN(before_last, channels, affine=False),
-                ReLUConvBN(last, channels, affine=False),
-            ]
-        )
+        super().__init__(kind, before_last, last, channels, reduced, affine=False)
+        self.operations, self.nodes = operations, nodes
         self.edges = nn.ModuleList()  # per edge: operations that have parameters of their own, by name
         self.pools = nn.ModuleList(nn.ModuleDict() for _ in range(1 + nodes))  # per source node
         for source, _ in edges(nodes):
@@ -55,15 +49,12 @@ class SearchCell(nn.Module):
                     edge[name] = operation
             self.edges.append(edge)
 
-    def stride(self, source: int) -> int:
-        return 2 if self.kind == "reduce" and source < 2 else 1
-
     def forward(self, s0: Source, s1: Source, phi: Tensor, active: list[list[int]]) -> Tensor:
         """s0, s1: of (B, ·, H, W) → (B, nodes·C, H, W), or half the sides in a reduction cell.
 
         phi: (E, O), the mixture weights. active: for each edge the indices of the operations to compute.
         """
-        sources = [Source(self.preprocess[0](s0), self.stride(0)), Source(self.preprocess[1](s1), self.stride(1))]
+        sources = self.sources(s0, s1)
         pooled: dict[tuple[int, str], Tensor] = {}
         weights = phi.flatten().unbind()
         for target in range(2, 2 + self.nodes):

@@ -208,6 +208,11 @@ def unpack(text: str, count: int) -> np.ndarray:
     return np.unpackbits(np.frombuffer(base64.b64decode(text, validate=True), np.uint8), count=count).astype(bool)
 
 
+def run_folder(name: str | Path, root: Path) -> Path:
+    """Where a run is that a user names, by its folder or as study/run under a root."""
+    return Path(name) if (Path(name) / "run.json").is_file() else root / name
+
+
 def run_folders(root: Path) -> Iterator[Path]:
     """Every folder runs/<study>/<run>/ that holds a run.json, in order; none where there is no root.
 

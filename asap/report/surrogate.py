@@ -50,14 +50,11 @@ PARTS = (
 
 def by_fold(parts: Mapping[str, Any]) -> pd.DataFrame:
     """The agreement of the score with the labels in cross-validation: of all cells, and the range over the folds."""
-    every = pd.DataFrame(parts["cross-validation"])
+    every = dict(parts["cross-validation"])
+    whole, folds = every.pop("all", {}), pd.DataFrame(every)
     words = {"spearman": "Spearman", "kendall": "Kendall", "r2": "R²", "rmse": "RMSE, points"}
-    if every.empty:
-        return every
-    folds = every.drop(columns="all")
-    rows = [
-        [name, f"{every.loc[key, 'all']:.3f}", f"{folds.loc[key].min():.3f} to {folds.loc[key].max():.3f}"] for key, name in words.items()
-    ]
+    known = [(name, whole[key], folds.loc[key]) for key, name in words.items() if key in whole]
+    rows = [[name, f"{of_all:.3f}", f"{by.min():.3f} to {by.max():.3f}"] for name, of_all, by in known]
     return rows_frame(["agreement with the labels", "all cells", "by fold"], rows)
 
 

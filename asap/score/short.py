@@ -73,9 +73,6 @@ def judges(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
     if len(frame) < LEAST:
         return {}
 
-    def rho(a: np.ndarray, b: np.ndarray) -> float:
-        return float(stats.spearmanr(a, b).statistic)
-
     found: dict[str, dict[str, float]] = {}
     size = frame["parameters"].to_numpy(float)
     for name, values in (

@@ -24,7 +24,7 @@ import pandas as pd
 from ..errors import UserError
 from ..paper.space import CELL_KINDS, Edge, Genotype, cell_by_name, published_cells
 from ..records.parameters import UNCOMMITTED, data_root, runs_root
-from ..records.run import Run, find_runs
+from ..records.run import Run, find_runs, run_folder
 from .features import CELL_WORDS, NODES, OPERATIONS, SurrogateError, check, features, identity, parameters
 
 NAME = "surrogate trained on NAS-Bench-301's labels"
@@ -47,13 +47,12 @@ def parse_key(key: str) -> Genotype:
     Raises `SurrogateError`, one line, where it is not such a key.
     """
     try:
-        fields: dict[str, Any] = {}
+        cells = {}
         for kind, cell in zip(CELL_KINDS, ast.literal_eval(key), strict=True):
             if len(cell) != 2 * len(NODES) or any(operation not in range(len(OPERATIONS)) for _, operation in cell):
                 raise ValueError("eight edges with operations 0 to 6 are needed")
-            fields[kind] = tuple(Edge(OPERATIONS[operation], source, NODES[i // 2]) for i, (source, operation) in enumerate(cell))
-            fields[f"{kind}_concat"] = NODES
-        genotype = Genotype(**fields)
+            cells[kind] = tuple(Edge(OPERATIONS[operation], source, NODES[i // 2]) for i, (source, operation) in enumerate(cell))
+        genotype = Genotype(**cells, normal_concat=NODES, reduce_concat=NODES)
     except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError):
         raise SurrogateError(f"not a cell in NAS-Bench-301's format: {' '.join(key.split())[:100]!r}") from None
     check(genotype, key)
@@ -104,23 +103,14 @@ def read_trained(root: Path) -> tuple[list[Genotype], pd.DataFrame]:
         accuracies = pd.DataFrame({"index": frame["index"].astype(int), **{k: frame[c].astype(float) for k, c in ACCURACIES.items()}})
         if not np.isfinite(accuracies.to_numpy()).all() or len(cells) < 10:
             raise ValueError("10 cells or more with their accuracies are needed")
-    except (KeyError, TypeError, ValueError, AttributeError, SyntaxError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise SurrogateError(f"{root / TRAINED} is damaged: {' '.join(str(error).split())[:120] or type(error).__name__}") from None
     return cells, accuracies
 
 
 def _parse_trained(text: str) -> Genotype:
-    """A cell as Yang et al. print it: Genotype(normal=[[(operation, input), (operation, input)], … a node], …)."""
-    call = ast.parse(text, mode="eval").body
-    if not isinstance(call, ast.Call):
-        raise ValueError(f"not a genotype: {text[:60]!r}")
-    written = {keyword.arg: keyword.value for keyword in call.keywords}
-    fields: dict[str, Any] = {}
-    for kind in CELL_KINDS:
-        nodes = ast.literal_eval(written[kind])
-        fields[kind] = tuple(Edge(operation, source, 2 + i) for i, node in enumerate(nodes) for operation, source in node)
-        fields[f"{kind}_concat"] = NODES
-    genotype = Genotype(**fields)
+    """A cell as Yang et al. print it: DARTS' text, but with a list for each node, normal=[[(operation, input), (operation, input)], …]."""
+    genotype = Genotype.from_darts(text.replace("[[", "[").replace("]]", "]").replace("], [", ", "))
     check(genotype, "a cell")
     return genotype
 
@@ -217,37 +207,19 @@ def known_cells(root: Path) -> dict[str, dict[str, Genotype]]:
 
 
 def cell_of(name: str, root: Path) -> Genotype:
-    """The cell that a user names: a published one, random-SEED, a search's folder (also as study/run), or a genotype's JSON file.
+    """The cell that a user names: what `cell_by_name` takes, or a run, by its folder or as study/run under a root.
 
     Raises `UserError`, one line, where there is none, or it cannot be scored.
     """
-    path = next((path for path in (Path(name), root / name) if path.exists()), None)
-    try:
-        genotype = cell_by_name(name)  # a name comes first: `asap` is also a folder of the checkout
-    except UserError as error:
-        if path is None:
-            raise SurrogateError(f"{error}, a search's folder, or a genotype's JSON file") from None
-        genotype = _read_cell(path)
+    folder = run_folder(name, root)
+    genotype = Run.open(folder).genotype() if (folder / "run.json").is_file() else cell_by_name(name)
     check(genotype, name)
     return genotype
 
 
-def _read_cell(path: Path) -> Genotype:
-    """The cell of a search's folder, or of a genotype's JSON file. Raises `UserError`, one line."""
-    if (path / "run.json").is_file() and (path / "genotype.json").is_file():
-        return Run.open(path).genotype()
-    file = path / "genotype.json" if path.is_dir() else path
-    try:
-        return Genotype.from_dict(json.loads(file.read_bytes()))
-    except FileNotFoundError:
-        raise SurrogateError(f"{path} holds no genotype.json: it is no search that has finished") from None
-    except (OSError, UserError, ValueError, RecursionError, AttributeError) as error:
-        raise SurrogateError(f"{file} is no genotype: {str(error).splitlines()[0]}") from None
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `asap score`."""
-    about = "a published cell, random-SEED, a search's folder or a genotype's JSON file; by default every cell that is known"
+    about = "a run (a folder, or study/run), or what `asap evaluate --cell` takes; by default every cell that is known"
     parser.add_argument("cells", nargs="*", metavar="CELL|RUN", help=about)
     parser.add_argument("--json", action="store_true", help="one JSON object: name → score, percentile, extrapolates, parameters, note")
     parser.add_argument("--record", action="store_true", help="write every cell's score, and what scores are worth, under runs/scores/")

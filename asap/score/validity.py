@@ -15,7 +15,6 @@ import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -79,37 +78,28 @@ def folds(count: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield np.concatenate([*parts[:i], *parts[i + 1 :]]), test
 
 
-def predicted_in_folds(make: Callable[[], Any], x: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
-    """(n,): the label of each cell as a model predicts it that was fitted to the other folds."""
-    predicted = np.empty(len(labels))
-    for fit, test in folds(len(labels), seed):
-        predicted[test] = make().fit(x[fit], labels[fit]).predict(x[test])
-    return predicted
-
-
 def choices(x: np.ndarray, labels: np.ndarray) -> Figures:
     """The cross-validation of each of `CHOICES`, and of the chosen model on parts of the features."""
     found: Figures = {"ridge": {}, "trees": {}, "features": {}}
     for member, options in CHOICES.items():
         for option in options:
             name = ", ".join(f"{key} {value:g}" for key, value in option.items())
-            predicted = predicted_in_folds(partial(MODELS[member], **option), x, labels, seed=0)
+            predicted = _predicted(MODELS[member](**option), x, labels)
             found[member][name] = {**agreement(predicted, labels), "chosen": float(option == CHOSEN[member])}
-    names = feature_names()
-    edge, graph = (np.array([test(name) for name in names]) for test in (_is_edge, _is_graph))
+    names = pd.Series(feature_names())
+    edge, graph = (names.str.contains(pattern).to_numpy() for pattern in ("→", "depth|edges from|nodes that|paths from"))
     parts = {"operations on edges": edge, "and numbers of operations": ~graph, "and depth and width": edge | ~edge}
     for name, part in parts.items():
-        members = [predicted_in_folds(partial(MODELS[m], **CHOSEN[m]), x[:, part], labels, seed=0) for m in MODELS]
+        members = [_predicted(MODELS[m](**CHOSEN[m]), x[:, part], labels) for m in MODELS]
         found["features"][name] = {**agreement(np.mean(members, axis=0), labels), "chosen": float(part.all())}
     return found
 
 
-def _is_edge(name: str) -> bool:
-    return "→" in name
+def _predicted(model: Any, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(n,): the label of each cell as the model predicts it, fitted to the other folds."""
+    from sklearn.model_selection import cross_val_predict
 
-
-def _is_graph(name: str) -> bool:
-    return any(word in name for word in ("depth", "edges from", "nodes that", "paths from"))
+    return np.asarray(cross_val_predict(model, x, labels, cv=list(folds(len(labels), seed=0))))
 
 
 def cross_validation(cells: Sequence[Genotype], labels: np.ndarray) -> tuple[np.ndarray, dict[str, dict[str, float]]]:
@@ -151,11 +141,10 @@ def against_full_training(scores: np.ndarray, sizes: np.ndarray, accuracies: pd.
     for which in ACCURACIES:
         accuracy = accuracies[which].to_numpy()
         for name, values in (("score", scores), ("parameters", sizes)):
-            pearson = float(stats.pearsonr(values, accuracy).statistic)
-            kendall = float(stats.kendalltau(values, accuracy).statistic)
-            found[f"{name}, {which}"] = {**with_interval(spearman, values, accuracy), "pearson": pearson, "kendall": kendall}
-        more = with_interval(lambda s, p, a: spearman(s, a) - spearman(p, a), scores, sizes, accuracy)
-        found[f"score less parameters, {which}"] = more
+            others = {"pearson": stats.pearsonr, "kendall": stats.kendalltau}
+            also = {word: float(test(values, accuracy).statistic) for word, test in others.items()}
+            found[f"{name}, {which}"] = with_interval(spearman, values, accuracy) | also
+        found[f"score less parameters, {which}"] = with_interval(lambda s, p, a: spearman(s, a) - spearman(p, a), scores, sizes, accuracy)
         found[f"score at equal parameters, {which}"] = with_interval(partial_spearman, scores, accuracy, sizes)
         for name, share in TOP.items():  # an order over the whole range may be that of bad cells and good ones alone
             top = scores >= np.quantile(scores, 1 - share)
@@ -166,12 +155,11 @@ def against_full_training(scores: np.ndarray, sizes: np.ndarray, accuracies: pd.
 
 def bins(predicted: np.ndarray, observed: np.ndarray) -> dict[str, dict[str, float]]:
     """Ten equally full bins of the prediction: n, mean prediction, mean and standard deviation of what was observed."""
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for i, rows in enumerate(np.array_split(np.argsort(predicted, kind="stable"), BINS)):
-        there = observed[rows]
+        mean, there = float(predicted[rows].mean()), observed[rows]
         spread = float(there.std(ddof=1)) if len(there) > 1 else 0.0
-        means = {"predicted": float(predicted[rows].mean()), "observed": float(there.mean())}
-        found[f"bin {i + 1}"] = {"cells": len(rows), **means, "sd": spread}
+        found[f"bin {i + 1}"] = {"cells": len(rows), "predicted": mean, "observed": float(there.mean()), "sd": spread}
     return found
 
 

@@ -12,10 +12,11 @@ from torch import Tensor
 from ..paper.equations import temperature
 from ..paper.space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, Genotype, edges, genotype_by_rule
 from ..records.parameters import SearchParameters
+from ..train.checkpoint import optimizer_tensors
 from ..train.device import random_stream
 from ..train.graphs import changed, changing
 from ..train.session import ALPHA
-from .method import Masks, Mixture, Step
+from .method import Masks, Method, Mixture, Step
 
 
 @contextmanager
@@ -28,15 +29,15 @@ def frozen(network: torch.nn.Module) -> Iterator[None]:
         network.requires_grad_(True)
 
 
-class Differentiable:
+class Differentiable(Method):
     """α on every edge, learned by Adam from the first-order gradient of the validation loss; mixed by Φ(α; T), Eq. 3."""
 
     graphable = steady = True
-    prunes = False
 
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
-        self.parameters = p = parameters
-        self.operations: tuple[str, ...] = DARTS_OPERATIONS if p.candidates == "darts" else ASAP_OPERATIONS
+        super().__init__(parameters, device)
+        p = parameters
+        self.operations = DARTS_OPERATIONS if p.candidates == "darts" else ASAP_OPERATIONS
         shape = (len(edges(p.nodes)), len(self.operations))
         stream = random_stream(p.seed, 0, ALPHA)
         self.alpha = {kind: (p.alpha_init * torch.randn(shape, generator=stream)).to(device).requires_grad_() for kind in CELL_KINDS}
@@ -51,12 +52,11 @@ class Differentiable:
         # Φ of the surviving operation when its edge was last pruned; nan before
         self.score = {kind: torch.full(shape[:1], float("nan"), device=device) for kind in CELL_KINDS}
         self.gradients = {kind: GradientStatistics(shape, device) for kind in CELL_KINDS}
-        self.epoch = 0
         self.heat = changing(p.initial_temperature, device)  # the temperature as Φ reads it
         self.temperature = p.initial_temperature
 
     def begin_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        super().begin_epoch(epoch)
         self.cool()
         for statistics in self.gradients.values():
             statistics.reset()
@@ -73,9 +73,6 @@ class Differentiable:
         """Set the temperature."""
         p = self.parameters
         self.temperature = temperature(p.schedule, self.epoch, p.epochs, p.initial_temperature, p.temperature_decay)
-
-    def learns(self) -> bool:
-        return True
 
     def phi(self, kind: str) -> Tensor:
         """Φ(α; T) of Eq. 3 over the operations alive, (E, O); 0 for the others."""
@@ -109,7 +106,6 @@ class Differentiable:
         return {kind: mask.cpu().numpy() for kind, mask in going.items()}
 
     def mask(self) -> None:
-        """Prune what `to_prune` would after an update: Φ is then 0, which is as good as a deletion (`Masking`)."""
         going = self.going() if self.parameters.prune_every == "step" else None
         if going is not None:
             self.pruned(going)
@@ -129,7 +125,7 @@ class Differentiable:
                     value.masked_fill_(gone, 0.0)
 
     def status(self) -> dict[str, float]:
-        return {"temperature": self.temperature, "threshold": float("nan")}
+        return super().status() | {"temperature": self.temperature}
 
     def snapshot(self) -> dict[str, dict[str, np.ndarray]]:
         kept = {}
@@ -150,29 +146,15 @@ class Differentiable:
         }
         return genotype_by_rule(rule, self.operations, phi, alpha, before, self.parameters.nodes)
 
+    def names(self) -> dict[Tensor, str]:
+        return {alpha: f"adam.{kind}." for kind, alpha in self.alpha.items()}
+
     def tensors(self) -> dict[str, Tensor]:
-        kept = {}
+        kept = optimizer_tensors(self.optimizer, self.names())
         for kind in CELL_KINDS:
-            kept[f"alpha.{kind}"], kept[f"alive.{kind}"], kept[f"score.{kind}"] = self.alpha[kind], self.alive[kind], self.score[kind]
-            for key, value in self.optimizer.state.get(self.alpha[kind], {}).items():
-                kept[f"adam.{kind}.{key}"] = value
+            kept |= {f"{name}.{kind}": getattr(self, name)[kind] for name in ("alpha", "alive", "score")}
             kept |= {f"gradients.{kind}.{name}": value for name, value in self.gradients[kind].sums.items()}
         return kept
-
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        for kind in CELL_KINDS:
-            device = self.alpha[kind].device
-            with torch.no_grad():
-                self.alpha[kind].copy_(tensors[f"alpha.{kind}"])
-            self.alive[kind] = tensors[f"alive.{kind}"].to(device)
-            self.score[kind] = tensors[f"score.{kind}"].to(device)
-            prefix = f"adam.{kind}."
-            state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-            if state:
-                where = {"step": device if device.type == "cuda" else torch.device("cpu")}
-                self.optimizer.state[self.alpha[kind]] = {k: v.to(where.get(k, device)).clone() for k, v in state.items()}
-            for name, value in self.gradients[kind].sums.items():
-                value.copy_(tensors.get(f"gradients.{kind}.{name}", value))  # absent from checkpoints of epochs' ends
 
 
 class GradientStatistics:

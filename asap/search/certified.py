@@ -115,12 +115,6 @@ class Betting(Differentiable):
         kept = {f"certificate.{kind}.{name}": getattr(c, name) for kind, c in self.certificates.items() for name in STATE}
         return super().tensors() | kept
 
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        super().load_tensors(tensors)
-        for kind, certificate in self.certificates.items():
-            for name in STATE:
-                getattr(certificate, name).copy_(tensors[f"certificate.{kind}.{name}"])
-
 
 class BettingAnneal(Betting, Anneal):
     """ASAP, its α gradients bet on."""

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from ..paper.space import CELL_KINDS, Edge, Genotype, edges
 from ..records.parameters import SearchParameters
+from ..train.checkpoint import optimizer_tensors
 from ..train.device import random_stream
 from ..train.session import ALPHA, CELLS, LOOKS
-from .method import Mixture, Sampler, Step
+from .method import Method, Mixture, Step
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Controller(nn.Module):
         return Sample(torch.stack(taken, 1), log_probability, entropy, probabilities)
 
 
-class Enas(Sampler):
+class Enas(Method):
     """The controller's reward is the accuracy of a sampled cell on a validation batch, against a moving baseline."""
 
     baseline_decay = 0.99
@@ -121,14 +122,11 @@ class Enas(Sampler):
         self.begin_epoch(0)
 
     def begin_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        super().begin_epoch(epoch)
         self.stream = random_stream(self.parameters.seed, epoch, CELLS)
         # the best of the cells that this epoch's steps have drawn: accuracy and −loss on its one batch
         self.best = torch.full((2,), -torch.inf, dtype=torch.float64)
         self.best_choices = torch.zeros(self.controller.decisions, dtype=torch.int64)
-
-    def learns(self) -> bool:
-        return True
 
     @torch.no_grad()
     def mixture(self) -> Mixture:
@@ -190,21 +188,14 @@ class Enas(Sampler):
         """Of the cells sampled in the last epoch, the one most accurate on its batch (the lower loss where two are)."""
         return self._cell(self.best_choices if self.best[0] > -torch.inf else self.controller(1, self.stream).choices[0])
 
+    def names(self) -> dict[Tensor, str]:
+        return {weight: f"adam.{name}." for name, weight in self.controller.named_parameters()}
+
     def tensors(self) -> dict[str, Tensor]:
         kept = {"baseline": self.baseline, "best": self.best, "best_choices": self.best_choices, "stream": self.stream.get_state()}
         kept |= {f"controller.{name}": value for name, value in self.controller.state_dict().items()}
-        for name, weight in self.controller.named_parameters():
-            for key, value in self.optimizer.state.get(weight, {}).items():
-                kept[f"adam.{name}.{key}"] = value
-        return kept
+        return kept | optimizer_tensors(self.optimizer, self.names())
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        self.baseline, self.best, self.best_choices = (tensors[name].clone() for name in ("baseline", "best", "best_choices"))
-        if "stream" in tensors:  # not in checkpoints of epochs' ends alone
-            self.stream.set_state(tensors["stream"])
-        self.controller.load_state_dict({k.removeprefix("controller."): v for k, v in tensors.items() if k.startswith("controller.")})
-        for name, weight in self.controller.named_parameters():
-            prefix = f"adam.{name}."
-            state = {key.removeprefix(prefix): value.clone() for key, value in tensors.items() if key.startswith(prefix)}
-            if state:
-                self.optimizer.state[weight] = state
+        super().load_tensors(tensors)
+        self.stream.set_state(tensors["stream"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,11 @@ from ..records.recorder import Recorder
 from ..train import device as machine
 from ..train import distributed, graphs
 from ..train.batches import Batches, ImageData
-from ..train.ends import Signals
 from ..train.graphs import graphed
 from ..train.measure import measure, recalibrate
 from ..train.rates import cosine
-from ..train.recording import prepare, recording
-from ..train.session import GLOBAL, INIT, RECALIBRATION, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, Session
-from .method import Batch, Masking, Masks, Mixture, Step, one_cell
+from ..train.session import GLOBAL, INIT, RECALIBRATION, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, Session, conduct
+from .method import Batch, Masks, Mixture, Step
 from .methods import make_method
 
 
@@ -39,21 +38,13 @@ def search(parameters: SearchParameters, progress: bool = True) -> Path:
     """
     if distributed.world() > 1:
         raise ParameterError("a search runs in one process, not under torchrun")
-    with Signals() as signals:
-        device, images = prepare(parameters)
-        assert isinstance(images, ImageData)
-        with recording(parameters, "search", device, images) as recorder:
-            assert isinstance(recorder, Recorder)
-            if not recorder.finished:
-                _Search(parameters, images, device, recorder).run(progress, signals)
-            return recorder.folder
+    return conduct(partial(_Search, parameters), parameters, "search", progress)
 
 
 class _Search(Session):
     """The state of one running search."""
 
     p: SearchParameters
-    recorder: Recorder
     train: Batches
     network: Supernet
     optimizer: torch.optim.SGD
@@ -64,7 +55,7 @@ class _Search(Session):
         # the training images are halved by one random order: the first half is for w, the second for α
         order = torch.randperm(len(images.train), generator=machine.random_stream(p.seed, 0, SPLIT))[: p.images or None]
         half = len(order) // 2
-        mean, deviation = images.statistics()
+        mean, deviation = images.statistics
         crop = images.size // 8  # 4 at 32×32
         self.train = Batches(images.train.take(order[:half]), p.batch, mean, deviation, device, crop)
         self.validation = Batches(images.train.take(order[half : 2 * half]), p.batch, mean, deviation, device, crop)
@@ -85,7 +76,7 @@ class _Search(Session):
         wanted = p.graphs and not p.compile
         self.weight_step = graphed(self._weight_step, device, wanted and self.method.steady)
         self.alpha_step = graphed(self._alpha_step, device, wanted and self.method.graphable)
-        self.masks = self.method if isinstance(self.method, Masking) and isinstance(self.alpha_step, graphs.Graphed) else None
+        self.masking = isinstance(self.alpha_step, graphs.Graphed)
         self.history: list[dict[str, dict[str, np.ndarray]]] = []
         self.resume()
 
@@ -115,7 +106,7 @@ class _Search(Session):
             if self.method.learns():
                 clocks["alpha"].start()
                 self.alpha_step(*batch, *next(validation))
-                if self.masks is None:
+                if not self.masking:
                     self.prune(self.method.to_prune(epoch_ends=False))
                 clocks["alpha"].stop()
                 self.alpha_steps += 1
@@ -171,8 +162,8 @@ class _Search(Session):
     def _alpha_step(self, images: Tensor, labels: Tensor, held_out: Tensor, held_labels: Tensor) -> tuple[Tensor, ...]:
         """One update of α: the training batch that w has just seen, and one of the validation half."""
         self.method.update(Step(self.network, self.optimizer, self.logits, self.loss, (images, labels), (held_out, held_labels)))
-        if self.masks is not None:
-            self.masks.mask()
+        if self.masking:
+            self.method.mask()
         return ()
 
     def prune(self, masks: Masks | None) -> None:
@@ -184,7 +175,7 @@ class _Search(Session):
 
     def delete_masked(self) -> None:
         """Delete what the method has only masked since the last epoch."""
-        if isinstance(self.method, Masking):
+        if self.method.alive:
             masks = {kind: self.network.alive[kind] & ~alive.cpu().numpy() for kind, alive in self.method.alive.items()}
             if any(mask.any() for mask in masks.values()):
                 self.drop(masks)
@@ -211,28 +202,15 @@ class _Search(Session):
 
     def frame(self) -> pd.DataFrame:
         """architecture.parquet: one row for each epoch, cell kind, edge and operation."""
-        graph, operations = edges(self.p.nodes), self.method.operations
+        places = {"epoch": range(1, 1 + len(self.history)), "cell": CELL_KINDS, "edge": range(len(edges(self.p.nodes)))}
+        frame = pd.MultiIndex.from_product([*places.values(), self.method.operations], names=[*places, "operation"]).to_frame(index=False)
+        for i, name in enumerate(("source", "target")):
+            frame.insert(3 + i, name, np.array(edges(self.p.nodes))[frame["edge"], i])
         first = ("alpha", "phi", "alive")
-        names = [*first, *sorted(set(self.history[0][CELL_KINDS[0]]) - set(first))]
-        parts = []
-        for epoch, kinds in enumerate(self.history, start=1):
-            for kind, columns in kinds.items():
-                e, o = np.indices(columns["phi"].shape).reshape(2, -1)
-                parts.append(
-                    pd.DataFrame(
-                        {
-                            "epoch": np.int16(epoch),
-                            "cell": kind,
-                            "edge": e.astype(np.int8),
-                            "source": np.array([graph[i][0] for i in e], dtype=np.int8),
-                            "target": np.array([graph[i][1] for i in e], dtype=np.int8),
-                            "operation": [operations[i] for i in o],
-                            **{name: columns[name].reshape(-1) for name in names},
-                        }
-                    )
-                )
-        frame = pd.concat(parts, ignore_index=True)
-        return frame.astype({"cell": "category", "operation": "category"})
+        for name in (*first, *sorted(set(self.history[0][CELL_KINDS[0]]) - set(first))):
+            frame[name] = np.concatenate([kinds[kind][name].ravel() for kinds in self.history for kind in CELL_KINDS])
+        small = dict.fromkeys(("edge", "source", "target"), np.int8)
+        return frame.astype({"epoch": np.int16, "cell": "category", "operation": "category", **small})
 
     def tensors(self) -> dict[str, Tensor]:
         tensors = {f"method/{name}": value for name, value in self.method.tensors().items()}
@@ -261,7 +239,7 @@ class _Search(Session):
         accuracy: dict[str, dict[str, float]] = {name: {} for name in cells}
         for statistics in ("accuracy", "recalibrated"):
             for name, cell in cells.items():
-                mixture = one_cell(cell, self.method.operations, self.p.nodes, self.device)
+                mixture = self.method.one(cell)
 
                 def logits(x: Tensor, mixture: Mixture = mixture) -> Tensor:
                     return self.logits(x, mixture)

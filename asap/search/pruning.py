@@ -56,8 +56,3 @@ class AccumulatedGradient(Magnitude):
 
     def tensors(self) -> dict[str, Tensor]:
         return super().tensors() | {f"accumulated.{kind}": value for kind, value in self.accumulated.items()}
-
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        super().load_tensors(tensors)
-        for kind, value in self.accumulated.items():
-            value.copy_(tensors[f"accumulated.{kind}"])

@@ -16,10 +16,10 @@ from torch import Tensor
 from ..paper.space import CELL_KINDS, Genotype, edges, random_genotype
 from ..records.parameters import SearchParameters
 from ..train.session import CELLS
-from .method import Mixture, Sampler, Step
+from .method import Method, Mixture, Step
 
 
-class Random(Sampler):
+class Random(Method):
     """Uniform over the space, which no step changes: its entropy is 1 throughout."""
 
     candidates = 100  # cells among which the search chooses
@@ -34,7 +34,7 @@ class Random(Sampler):
         self.begin_epoch(0)
 
     def begin_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        super().begin_epoch(epoch)
         self.rng = np.random.default_rng([self.parameters.seed, epoch, CELLS])
 
     def learns(self) -> bool:
@@ -65,7 +65,5 @@ class Random(Sampler):
         return {"loss": self.loss, "count": self.count, "rng": torch.frombuffer(bytearray(state), dtype=torch.uint8)}
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        self.loss.copy_(tensors["loss"])
-        self.count.copy_(tensors["count"])
-        if "rng" in tensors:  # not in checkpoints of epochs' ends alone
-            self.rng.bit_generator.state = json.loads(tensors["rng"].numpy().tobytes())
+        self.rng.bit_generator.state = json.loads(tensors["rng"].numpy().tobytes())
+        super().load_tensors(tensors)

@@ -32,15 +32,11 @@ def autoaugment(images: Tensor, drawn: Tensor) -> Tensor:
             name, probability, level = _POLICY.policies[policy][k]
             magnitudes, signed = space[name]
             magnitude = float(magnitudes[level]) if level is not None else 0.0
-            for sign in (False, True):
-                if sign and not signed:
-                    continue
-                here = (choice == policy) & (applied[:, k] <= probability)
-                if signed:
-                    here &= negative[:, k] == sign
-                where = here.nonzero()[:, 0].to(images.device)
+            here = (choice == policy) & (applied[:, k] <= probability)
+            signs = ((magnitude, here & ~negative[:, k]), (-magnitude, here & negative[:, k])) if signed else ((magnitude, here),)
+            for value, chosen in signs:
+                where = chosen.nonzero()[:, 0].to(images.device)
                 if len(where):
-                    value = -magnitude if sign else magnitude
                     images[where] = _apply_op(images[where], name, value, InterpolationMode.NEAREST, None)
     return images
 

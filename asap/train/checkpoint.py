@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,21 +54,19 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, state
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]) -> dict[str, Tensor]:
-    """The state of an optimizer by the names of its parameters: `name/key` → tensor."""
-    flat = {}
-    for parameter, state in optimizer.state.items():
-        for key, value in state.items():
-            if value is not None:
-                flat[f"{names[parameter]}/{key}"] = value if isinstance(value, Tensor) else torch.tensor(value)
-    return flat
+def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
+    """The state of an optimizer. names: for each of its parameters how the names of its state begin."""
+    states = ((prefix, optimizer.state.get(parameter, {})) for parameter, prefix in names.items())
+    return {prefix + key: value for prefix, state in states for key, value in state.items() if isinstance(value, Tensor)}
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, names: dict[Tensor, str], flat: dict[str, Tensor]) -> None:
+def load_optimizer(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str], saved: Mapping[str, Tensor]) -> None:
     """Put back what `optimizer_tensors` took, in the layout of the parameters here: a fused optimizer wants the same strides."""
-    parameters = {name: parameter for parameter, name in names.items()}
-    for path, value in flat.items():
-        name, key = path.rsplit("/", 1)
-        parameter = parameters[name]
-        same = value.shape == parameter.shape
-        optimizer.state[parameter][key] = torch.empty_like(parameter, requires_grad=False).copy_(value) if same else value.clone()
+    parameters = {prefix: parameter for parameter, prefix in names.items()}
+    for name, value in saved.items():
+        key = re.split("[./]", name)[-1]
+        parameter = parameters.get(name.removesuffix(key))
+        if parameter is not None and value.shape == parameter.shape:
+            optimizer.state[parameter][key] = torch.empty_like(parameter, requires_grad=False).copy_(value)
+        elif parameter is not None:  # a count of steps, on the device for CUDA graphs alone
+            optimizer.state[parameter][key] = value.clone().to(parameter.device if optimizer.defaults.get("capturable") else "cpu")

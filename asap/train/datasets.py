@@ -30,6 +30,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,48 +42,38 @@ from torch import Tensor
 
 from .batches import ImageData, Split
 from .checkpoint import CheckpointError, read_tensors, write_tensors
-from .folders import Decoded, Source, freiburg_split, own_source, read_files, two_halves, variant
+from .folders import Decoded, Source, all_paths, freiburg_split, own_source, read_files, two_halves, variant
 from .imagenet import FolderData
-from .images import DataError, Files, View, centred, listing, one_line
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A set as torchvision reads it: its class there, the place under the root, the files that must be there, and the two halves."""
-
-    reader: str
-    place: str
-    needs: tuple[str, ...]
-    train: tuple[dict[str, Any], ...] = ({"train": True},)
-    test: tuple[dict[str, Any], ...] = ({"train": False},)
-
+from .images import DataError, View, centred, listing, one_line
 
 _COLOURS = View(32, 32)
 
 
 @dataclass(frozen=True)
 class NamedSet:
-    """A data set of the paper: its name in prose, the form of its images, how many it has (0: not known), and its sources."""
+    """A data set of the paper: its name in prose, the form of its images, how many it has (0: not known), and where it lies."""
 
     title: str
     images: tuple[int, int] = (0, 0)
     view: View = _COLOURS
     parts: tuple[str, ...] = ("train",)  # of an image folder, trained on together; the first must be there
-    archive: Archive | None = None
-    layout: str = ""
+    layout: str = ""  # as it is published, where torchvision has no reader
+    reader: str = ""  # its class in torchvision, the place under the root, the files that must be there, and the two halves
+    place: str = ""
+    needs: tuple[str, ...] = ()
+    halves: tuple[tuple[dict[str, Any], ...], ...] = (({"train": True},), ({"train": False},))
 
 
-_CIFAR = tuple(f"cifar-{n}" for n in ("10-batches-py", "100-python"))
 _SVHN = tuple({"split": half} for half in ("train", "extra", "test"))
 _MATS = tuple(f"svhn/{half['split']}_32x32.mat" for half in _SVHN)
 _GROCERIES = NamedSet("Freiburg Groceries", view=View(64, 64, fit="squash"), layout="freiburg/images/<CLASS>/ and freiburg/splits/")
 SETS = {
-    "cifar10": NamedSet("CIFAR-10", (50_000, 10_000), archive=Archive("CIFAR10", "", _CIFAR[:1])),
-    "cifar100": NamedSet("CIFAR-100", (50_000, 10_000), archive=Archive("CIFAR100", "", _CIFAR[1:])),
-    "svhn": NamedSet("SVHN", (604_388, 26_032), parts=("train", "extra"), archive=Archive("SVHN", "svhn", _MATS, _SVHN[:2], _SVHN[2:])),
-    "fashion_mnist": NamedSet(
-        "Fashion-MNIST", (60_000, 10_000), View(28, 32, 1), archive=Archive("FashionMNIST", "", ("FashionMNIST/raw",))
+    "cifar10": NamedSet("CIFAR-10", (50_000, 10_000), reader="CIFAR10", needs=("cifar-10-batches-py",)),
+    "cifar100": NamedSet("CIFAR-100", (50_000, 10_000), reader="CIFAR100", needs=("cifar-100-python",)),
+    "svhn": NamedSet(
+        "SVHN", (604_388, 26_032), parts=("train", "extra"), reader="SVHN", place="svhn", needs=_MATS, halves=(_SVHN[:2], _SVHN[2:])
     ),
+    "fashion_mnist": NamedSet("Fashion-MNIST", (60_000, 10_000), View(28, 32, 1), reader="FashionMNIST", needs=("FashionMNIST/raw",)),
     "cinic10": NamedSet("CINIC-10", (180_000, 90_000), parts=("train", "valid"), layout="cinic10/{train,valid,test}/<class>/"),
     "freiburg": _GROCERIES,
     **{f"freiburg-{fold}": _GROCERIES for fold in range(1, 5)},
@@ -104,41 +95,36 @@ def _digits() -> Decoded:
 def _named_source(name: str, root: Path, download: bool) -> Source | None:
     """Where a named set lies under the root; None where it does not. Raises `DataError` where it is not whole."""
     known, folder = SETS[name], root / name
-    if (archive := known.archive) is not None:
-        missing = [place for place in archive.needs if not (root / place).exists()]
-        if download or not missing:
-            files = sorted(path for place in archive.needs for path in (root / place, *(root / place).rglob("*")) if path.is_file())
-            return Source(listing(files), partial(_read_archive, name, archive, root, download))
-        if len(missing) < len(archive.needs):
-            raise DataError(f"{known.title} is not under {root}: {missing[0]} is missing (--download true fetches it)")
+    if known.reader and (download or all((root / place).exists() for place in known.needs)):
+        files = sorted(path for place in known.needs for path in (root / place, *(root / place).rglob("*")) if path.is_file())
+        return Source(files, partial(_read_archive, name, root, download))
     if known is _GROCERIES and (root / "freiburg" / "splits").is_dir():
         fold = int(name.partition("-")[2] or 0)
-        halves = freiburg_split(root / "freiburg", fold)
-        return Source(listing(path for half in halves for path in half.paths), partial(read_files, f"freiburg-{fold}", halves, known.view))
-    if not folder.is_dir():
+        halves, name = freiburg_split(root / "freiburg", fold), f"freiburg-{fold}"
+    elif (folder / known.parts[0]).is_dir():
+        halves = two_halves(folder, [part for i, part in enumerate(known.parts) if i == 0 or (folder / part).is_dir()])
+    else:
         return None
-    parts = [part for i, part in enumerate(known.parts) if i == 0 or (folder / part).is_dir()]
-    halves = two_halves(folder, [Files.under(folder / part, folder) for part in (*parts, "test")], parts)
-    return Source(listing(path for half in halves for path in half.paths), partial(read_files, name, halves, known.view, known.images))
+    return Source(all_paths(halves), partial(read_files, name, halves, known.view, known.images))
 
 
 def _missing(name: str, root: Path) -> DataError:
     known = SETS[name]
-    there = f"{known.archive.needs[0]} (--download true fetches it)" if known.archive else known.layout
+    missing = next((f"{place} (--download true fetches it)" for place in known.needs if not (root / place).exists()), known.layout)
     other = f"or an image folder {name}/{{train,test}}/<class>/; --data-root or ASAP_DATA names another place"
-    return DataError(f"{known.title} is not under {root}: expected {there}, {other}")
+    return DataError(f"{known.title} is not under {root}: expected {missing}, {other}")
 
 
-def _read_archive(name: str, archive: Archive, root: Path, download: bool) -> Decoded:
+def _read_archive(name: str, root: Path, download: bool) -> Decoded:
     """A set by torchvision, which checks it against the published digests."""
     import torchvision.datasets
 
-    known, reader = SETS[name], getattr(torchvision.datasets, archive.reader)
+    known, arrays = SETS[name], []
+    reader = partial(getattr(torchvision.datasets, known.reader), str(root / known.place), download=download)
     try:
-        halves = [[reader(str(root / archive.place), **part, download=download) for part in half] for half in (archive.train, archive.test)]
+        halves = [[reader(**part) for part in half] for half in known.halves]
     except (RuntimeError, OSError, ValueError) as error:
         raise DataError(f"{known.title} under {root} is damaged or could not be fetched: {one_line(error)}") from None
-    arrays: list[np.ndarray] = []
     for half in halves:
         images = np.concatenate([np.asarray(part.data) for part in half])  # (N, 32, 32, 3); SVHN (N, 3, 32, 32), Fashion-MNIST (N, 28, 28)
         images = images[..., None] if images.ndim == 3 else images.transpose(0, 2, 3, 1) if images.shape[1] == 3 else images
@@ -170,8 +156,7 @@ def fingerprint(tensors: dict[str, Tensor]) -> str:
 
 def _assemble(name: str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> ImageData:
     train, test = (Split(tensors[f"{half}_images"], tensors[f"{half}_labels"]) for half in ("train", "test"))
-    classes = tuple(meta["classes"])
-    return ImageData(name, meta["variant"], train, test, len(classes), meta["set"], meta["fingerprint"], classes, View(*meta["view"]))
+    return ImageData(name, meta["variant"], train, test, meta["set"], meta["fingerprint"], tuple(meta["classes"]), View(*meta["view"]))
 
 
 def _decode(decoded: Decoded, listed: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -208,16 +193,16 @@ def load(
         chosen = f"{os.path.realpath(folder)} {image_size} {test_share}"
         cache = cache.with_stem(f"{name}-{hashlib.sha256(chosen.encode(errors='surrogateescape')).hexdigest()[:8]}")
     source = own_source(name, Path(folder), image_size, test_share) if folder else _named_source(name, root, download)
+    listed = listing(source.paths) if source else ""
     if cache.is_file():
         tensors, meta = _cached(cache)
-        if source is None or meta["listing"] == source.listing:
+        if source is None or meta["listing"] == listed:
             return _assemble(name, tensors, meta)
-        print(f"note: {cache} was made from other files, or by an older version; it is made anew", file=sys.stderr)
-    elif source is not None:
-        print(f"reading {folder or f'{name} under {root}'}, once", file=sys.stderr)
+        print(f"note: {cache} was made from other files; it is made anew", file=sys.stderr)
     if source is None:
         raise _missing(name, root)
-    tensors, meta = _decode(source.read(), source.listing)
+    print(f"reading {folder or f'{name} under {root}'}, once", file=sys.stderr)
+    tensors, meta = _decode(source.read(), listed)
     try:
         write_tensors(cache, tensors, meta)
     except OSError as error:
@@ -226,16 +211,9 @@ def load(
 
 
 def _cached(cache: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A cache's content, of which an older version had less. Raises `DataError` where it is damaged."""
-    try:
+    """A cache's content. Raises `DataError` where it is damaged, or of an older version."""
+    with suppress(CheckpointError, KeyError):
         tensors, meta = read_tensors(cache)
-        if _order(tensors) == meta["fingerprint"]:
-            images, labels = tensors["train_images"], tensors["train_labels"]
-            if "set" not in meta:
-                meta["set"] = fingerprint(tensors)
-            meta.setdefault("classes", [str(i) for i in range(int(labels.max()) + 1)])
-            meta.setdefault("view", [images.shape[1], images.shape[1], images.shape[3], "exact"])
-            return tensors, {"listing": "", **meta}
-    except (CheckpointError, KeyError):
-        pass
+        if _order(tensors) == meta["fingerprint"] and {"set", "listing", "classes", "view"} <= set(meta):
+            return tensors, meta
     raise DataError(f"{cache} is damaged; delete it and it is made anew")

@@ -22,12 +22,12 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError("another kind of device")
     except RuntimeError:
         raise ParameterError(f"device must be auto, cpu or cuda[:N], not {name!r}") from None
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         raise ParameterError(f"device {name} is not there; this machine has {torch.cuda.device_count()} CUDA devices")
-    if device.type not in ("cpu", "cuda"):
-        raise ParameterError(f"device must be auto, cpu or cuda[:N], not {name!r}")
     return device
 
 
@@ -142,11 +142,12 @@ def describe(device: torch.device) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "clock": clock_of(device),
-        "memory_gib": _memory_gib(),
+        "memory_gib": memory_gib(),
     }
 
 
-def _memory_gib() -> float | None:
+def memory_gib() -> float | None:
+    """The machine's memory; None where it does not say."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, ValueError, OSError):  # Windows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,17 @@ from torch import Tensor
 from ..networks.derived import DerivedNetwork, Size
 from ..paper.space import Genotype, cell_by_name
 from ..records.parameters import EvaluationParameters, ParameterError, runs_root
-from ..records.recorder import Follower, Recorder
-from ..records.run import Run, pack
+from ..records.recorder import Recorder
+from ..records.run import Run, pack, run_folder
 from . import device as machine
 from . import distributed
 from .batches import ImageData
-from .ends import Signals
 from .graphs import changed, changing, graphed, set_rate
 from .imagenet import FolderData
 from .measure import measure
 from .predict import keep
 from .rates import cosine, one_cycle, power_cosine
-from .recording import prepare, recording
-from .session import GLOBAL, INIT, SPLIT, TRAIN_ORDER, Session, check_finite, warn
+from .session import GLOBAL, INIT, SPLIT, TRAIN_ORDER, Session, check_finite, conduct, warn
 
 
 def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
@@ -39,19 +38,14 @@ def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
     """
     p = parameters
     if p.run:
-        searched = Run.open(Path(p.run) if (Path(p.run) / "run.json").is_file() else runs_root(p.runs_root) / p.run)
+        searched = Run.open(run_folder(p.run, runs_root(p.runs_root)))
         if searched.info["kind"] != "search":
             raise ParameterError(f"{p.run} is no search, but a run of kind {searched.info['kind']}")
         warn(p.run, searched.outcome)
         genotype, p = searched.genotype(p.edge_rule), dataclasses.replace(p, run=searched.name)
     else:
         genotype = cell_by_name(p.cell)
-    with Signals() as signals:
-        device, images = prepare(p)
-        with distributed.group(device, p.batch), recording(p, "evaluation", device, images, genotype=genotype.to_dict()) as recorder:
-            if not recorder.finished:
-                _Evaluation(p, genotype, images, device, recorder).run(progress and distributed.rank() == 0, signals)
-            return recorder.folder
+    return conduct(partial(_Evaluation, p, genotype), p, "evaluation", progress, genotype=genotype.to_dict())
 
 
 class _Evaluation(Session):
@@ -65,7 +59,7 @@ class _Evaluation(Session):
         genotype: Genotype,
         images: ImageData | FolderData,
         device: torch.device,
-        recorder: Recorder | Follower,
+        recorder: Recorder,
     ) -> None:
         super().__init__(p, device, recorder)
         self.title = p.cell or p.run

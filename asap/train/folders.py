@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .images import DataError, Files, View, listing, one_line, opened
+from .device import memory_gib
+from .images import DataError, Files, View, one_line, opened
 
 
 @dataclass(frozen=True)
@@ -26,33 +27,38 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Source:
-    """What a set is made from: a digest of its files, and what decodes them."""
+    """What a set is made from: its files, and what decodes them."""
 
-    listing: str
+    paths: Sequence[str | Path]
     read: Callable[[], Decoded]
 
 
-def two_halves(folder: Path, found: list[Files], parts: Sequence[str]) -> list[Files]:
-    """The training and the test files: all parts but the last are trained on. Raises `DataError` where classes differ."""
-    for part, files in zip((*parts, "test"), found, strict=True):
+def two_halves(folder: Path, parts: Sequence[str] = ("train",), test: str = "test") -> list[Files]:
+    """The files of <folder>/<part>/<class>/ that are trained on, all parts together, and those tested on.
+
+    Raises `DataError` where one of them has other classes.
+    """
+    found = [Files.under(folder / part, folder) for part in (*parts, test)]
+    for part, files in zip((*parts, test), found, strict=True):
         if files.classes != found[0].classes:
             raise DataError(f"{folder}: {part} has other classes than {parts[0]}")
-    train = Files(
-        found[0].classes, [path for files in found[:-1] for path in files.paths], [k for files in found[:-1] for k in files.labels]
-    )
+    train = Files(found[0].classes, [p for files in found[:-1] for p in files.paths], [k for files in found[:-1] for k in files.labels])
     return [train, found[-1]]
+
+
+def all_paths(halves: list[Files]) -> list[str]:
+    return [path for half in halves for path in half.paths]
 
 
 def read_files(name: str, halves: list[Files], view: View, whole: tuple[int, int] = (0, 0)) -> Decoded:
     """A set by its image files. whole: the images that the set has; a copy with fewer is its subset."""
     arrays: list[np.ndarray] = []
-    qualities = []
+    qualities: set[int] = set()
     for files in halves:
-        images, quality = view.read_all(files.paths)
+        images, found = view.read_all(files.paths)
         arrays += [images, np.array(files.labels, dtype=np.int64)]
-        qualities.append(quality)
-    quality = min((q for q in qualities if q), default=0)
-    return Decoded(variant(name, arrays, whole, quality), arrays, halves[0].classes, view)
+        qualities |= found
+    return Decoded(variant(name, arrays, whole, min(qualities, default=0)), arrays, halves[0].classes, view)
 
 
 def variant(name: str, arrays: Sequence[np.ndarray], whole: tuple[int, int], quality: int) -> str:
@@ -101,7 +107,7 @@ def own_source(name: str, folder: Path, image_size: int, test_share: float) -> S
     if (folder / "test").is_dir():
         if test_share:
             raise DataError(f"{folder} has a test half already; test_share is for a folder without one")
-        halves = two_halves(folder, [Files.under(folder / half, folder) for half in ("train", "test")], ["train"])
+        halves = two_halves(folder)
     elif not test_share:
         raise DataError(f"{folder} has no test/<class>/; --test-share 0.2 would test on a fifth of the images of each class")
     else:
@@ -110,25 +116,22 @@ def own_source(name: str, folder: Path, image_size: int, test_share: float) -> S
         raise DataError(f"{train} has one class, {halves[0].classes[0]!r}; at least two are needed")
 
     def read() -> Decoded:
-        view = _common_view(folder, [path for half in halves for path in half.paths], image_size)
-        return replace(read_files(name, halves, view), variant=name)
+        return replace(read_files(name, halves, _common_view(folder, all_paths(halves), image_size)), variant=name)
 
-    return Source(listing(path for half in halves for path in half.paths), read)
+    return Source(all_paths(halves), read)
 
 
 def _shared(files: Files, folder: Path, share: float) -> list[Files]:
     """Files cut into a training and a test half, class by class, by a hash of their names: no seed changes it."""
-    test = set()
+    test: set[int] = set()
     for label, name in enumerate(files.classes):
-        mine = [path for path, own in zip(files.paths, files.labels, strict=True) if own == label]
-        mine.sort(key=lambda path: hashlib.sha256(os.fsencode(os.path.relpath(path, folder))).digest())
+        mine = [i for i, own in enumerate(files.labels) if own == label]
+        mine.sort(key=lambda i: hashlib.sha256(os.fsencode(os.path.relpath(files.paths[i], folder))).digest())
         count = max(1, round(share * len(mine)))
         if count >= len(mine):
             raise DataError(f"{folder / name}: {len(mine)} images are too few to test on {share:g} of them and train on others")
         test.update(mine[:count])
-    pairs = list(zip(files.paths, files.labels, strict=True))
-    cut = [[pair for pair in pairs if (pair[0] in test) == half] for half in (False, True)]
-    return [Files(files.classes, [path for path, _ in half], [label for _, label in half]) for half in cut]
+    return [files.take(i for i in range(len(files)) if (i in test) == half) for half in (False, True)]
 
 
 def _common_view(folder: Path, paths: list[str], image_size: int) -> View:
@@ -145,7 +148,7 @@ def _common_view(folder: Path, paths: list[str], image_size: int) -> View:
     side, channels = image_size or width, 1 if grey else 3
     if side < 8:
         raise DataError(f"{folder}: images of {side}×{side} pixels; the side must be at least 8")
-    needed = len(paths) * side**2 * channels
-    if hasattr(os, "sysconf") and needed > (memory := os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
-        raise DataError(f"{folder}: {needed / 1e9:.0f} GB of pixels, but {memory / 1e9:.0f} GB of memory; give a smaller --image-size")
+    needed, memory = len(paths) * side**2 * channels / 2**30, memory_gib()
+    if memory is not None and needed > memory:
+        raise DataError(f"{folder}: {needed:.0f} GiB of pixels, but {memory:.0f} GiB of memory; give a smaller --image-size")
     return View(side, side, channels, "crop" if image_size else "exact")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -36,25 +37,59 @@ class Files:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def take(self, indices: Iterable[int]) -> Files:
+        places = [int(i) for i in indices]
+        return Files(self.classes, [self.paths[i] for i in places], [self.labels[i] for i in places])
+
     @classmethod
-    def under(cls, folder: Path, home: Path | None = None) -> Files:
+    def under(cls, folder: Path, home: Path) -> Files:
         """The images of <folder>/<class>/, in order of the classes' names, then of the files' folders and names.
 
-        Hidden files and folders do not count. A link to a folder that holds or lies in `home` (by default `folder`) is not
-        followed, and no file counts twice in a class. Raises `DataError` where the folder or a class has no images.
+        Hidden files and folders do not count. A link to a folder that holds or lies in `home` is not followed, and no file counts
+        twice in a class. Raises `DataError` where the folder or a class has no images.
         """
-        real = os.path.realpath(home or folder)
         try:
             with os.scandir(folder) as entries:
-                names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith(".") and not _leads_back(e, real))
-            found = {name: _images(os.path.join(folder, name), real) for name in names}
+                names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith(".") and not _leads_back(e.path, home))
+            found = [_images(os.path.join(folder, name), home) for name in names]
         except OSError as error:
             raise DataError(f"{folder}: {one_line(error)}") from None
-        empty = [name for name in names if not found[name]]
+        empty = [name for name, paths in zip(names, found, strict=True) if not paths]
         if empty or not names:
             raise DataError(f"{folder / empty[0] if empty else folder}: no images (of {', '.join(IMG_EXTENSIONS)})")
-        labels = [label for label, name in enumerate(names) for _ in found[name]]
-        return cls(tuple(names), [path for name in names for path in found[name]], labels)
+        return cls(tuple(names), [p for paths in found for p in paths], [label for label, paths in enumerate(found) for _ in paths])
+
+
+def _leads_back(path: str, home: Path) -> bool:
+    """Whether a path is a link to a folder that holds, is, or lies in `home`."""
+    if not os.path.islink(path):
+        return False
+    real, whole = os.path.realpath(path), os.path.realpath(home)
+    return os.path.commonpath([real, whole]) in (real, whole)
+
+
+def _images(folder: str, home: Path) -> list[str]:
+    """The image files below a folder, each real file once."""
+
+    def stop(error: OSError) -> NoReturn:
+        raise error
+
+    once: dict[str, str] = {}  # by the real file
+    seen = set()
+    for here, folders, names in os.walk(folder, onerror=stop, followlinks=True):
+        real = os.path.realpath(here)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _leads_back(os.path.join(here, name), home))
+        if real in seen:
+            folders.clear()
+        for name in names:
+            path = os.path.join(here, name)
+            if not name.startswith(".") and name.lower().endswith(IMG_EXTENSIONS):
+                if not os.path.isfile(path):
+                    raise DataError(f"{path} is no file, or a link to none")
+                place = os.path.realpath(path) if os.path.islink(path) else os.path.join(real, name)
+                once[place] = min(path, once.get(place, path), key=os.path.split)
+        seen.add(real)
+    return sorted(once.values(), key=os.path.split)
 
 
 def listing(paths: Iterable[str | Path]) -> str:
@@ -68,44 +103,6 @@ def listing(paths: Iterable[str | Path]) -> str:
         name = "/".join(str(path).replace(os.sep, "/").rsplit("/", 3)[-3:])  # half/class/file
         digest.update(f"{name} {found.st_size} {found.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
-
-
-def _leads_back(entry: os.DirEntry[str], *folders: str) -> bool:
-    """Whether an entry is a link to a folder that holds, is, or lies in the first of these folders, or holds or is another."""
-    if not entry.is_symlink():
-        return False
-    target = os.path.realpath(entry.path)
-    inside = os.path.commonpath([target, folders[0]]) == folders[0]
-    return inside or any(os.path.commonpath([target, folder]) == target for folder in folders)
-
-
-def _images(folder: str, home: str) -> list[str]:
-    """The image files below a folder, each real file once."""
-    found: list[tuple[str, str, str]] = []  # folder, name, the real file
-    seen: set[str] = set()
-    left = [folder]
-    while left:
-        here = left.pop()
-        real = os.path.realpath(here)
-        if real in seen:
-            continue
-        seen.add(real)
-        with os.scandir(here) as entries:
-            listed = list(entries)
-        for entry in listed:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                if not _leads_back(entry, home, real):
-                    left.append(entry.path)
-            elif entry.name.lower().endswith(IMG_EXTENSIONS):
-                if not entry.is_file():
-                    raise DataError(f"{entry.path} is no file, or a link to none")
-                found.append((here, entry.name, os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real, entry.name)))
-    once: dict[str, str] = {}
-    for here, name, real in sorted(found):
-        once.setdefault(real, os.path.join(here, name))
-    return list(once.values())
 
 
 @dataclass(frozen=True)
@@ -137,13 +134,13 @@ class View:
         pixels = np.asarray(whole).reshape(self.side, self.side, self.channels)
         return centred(pixels, self.size), quality
 
-    def read_all(self, paths: list[str]) -> tuple[np.ndarray, int]:
-        """The arrays of all these images, (N, size, size, channels), and the lowest quality of those that are JPEGs, else 0."""
+    def read_all(self, paths: list[str]) -> tuple[np.ndarray, set[int]]:
+        """The arrays of all these images, (N, size, size, channels), and the qualities of those that are JPEGs."""
         images, qualities = np.empty((len(paths), self.size, self.size, self.channels), dtype=np.uint8), set()
         for i, path in enumerate(paths):
             images[i], quality = self.read(path)
             qualities.add(quality)
-        return images, min(qualities - {0}, default=0)
+        return images, qualities - {0}
 
 
 def centred(images: np.ndarray, size: int) -> np.ndarray:

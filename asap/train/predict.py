@@ -24,7 +24,7 @@ from ..networks.derived import DerivedNetwork, Size
 from ..networks.operations import DilConv
 from ..paper.space import Genotype
 from ..records.parameters import runs_root
-from ..records.run import RecordError, Run
+from ..records.run import RecordError, Run, run_folder
 from .batches import ImageData
 from .checkpoint import CheckpointError, read_tensors, write_tensors
 from .imagenet import FolderData
@@ -69,10 +69,9 @@ class Classifier(nn.Module):
 def keep(folder: Path, network: nn.Module, size: Size, images: ImageData | FolderData) -> None:
     """Write the trained network beside its record, without its auxiliary head; `load` reads it. Raises OSError."""
     shape = {f.name: getattr(size, f.name) for f in dataclasses.fields(size) if f.name not in ("genotype", "auxiliary")}
-    mean, deviation = images.statistics()
-    names = images.class_names or [str(i) for i in range(images.classes)]
-    view = images.view or View(images.size, images.size, images.channels)
-    state = {"network": shape, "genotype": size.genotype.to_dict(), "classes": list(names), "view": dataclasses.asdict(view)}
+    mean, deviation = images.statistics
+    view, names = dataclasses.asdict(images.view), list(images.class_names)
+    state = {"network": shape, "genotype": size.genotype.to_dict(), "classes": names, "view": view}
     tensors = {f"network/{name}": value for name, value in network.state_dict().items() if not name.startswith("auxiliary.")}
     write_tensors(folder / WEIGHTS, {**tensors, "mean": mean, "deviation": deviation}, state)
 
@@ -82,7 +81,7 @@ def load(run: str | Path, root: str = "") -> Classifier:
 
     Raises `UserError`, one line, where there is none, or its weights were not kept or are damaged. Executes no code.
     """
-    folder = Path(run) if (Path(run) / "run.json").is_file() else runs_root(root) / run
+    folder = run_folder(run, runs_root(root))
     if Run.open(folder).info["kind"] != "evaluation":
         raise RecordError(f"{folder} is no evaluation; a search's cell is trained by asap evaluate --run")
     path = folder / WEIGHTS

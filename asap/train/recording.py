@@ -43,19 +43,16 @@ def prepare(p: Parameters) -> tuple[torch.device, ImageData | FolderData]:
 
 
 @contextmanager
-def recording(
-    p: Parameters, kind: str, device: torch.device, images: ImageData | FolderData, **described: Any
-) -> Iterator[Recorder | Follower]:
+def recording(p: Parameters, kind: str, device: torch.device, images: ImageData | FolderData, **described: Any) -> Iterator[Recorder]:
     """The record of a run, locked. A failure inside is said in it and raised as `RunFailed`, in one line.
 
     Raises `RecordError` where the folder is another run's, or this run's begun with another number of threads.
     """
     folder: Path = runs_root(p.runs_root) / p.study / run_name(p)
-    recorder: Recorder | Follower
     if distributed.rank() == 0:
         on = machine.describe(device) | ({"processes": distributed.world()} if distributed.world() > 1 else {})
         same_threads(folder, on)
-        recorder = Recorder(folder, kind, p.identity(), p.matches, data=images.describe(), machine=on, **described)
+        recorder: Recorder = Recorder(folder, kind, p.identity(), p.matches, data=images.describe(), machine=on, **described)
         sweep(recorder)
         distributed.from_first(recorder.finished)
     else:

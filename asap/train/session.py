@@ -6,20 +6,21 @@ import math
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..records.recorder import Follower, Recorder
+from ..records.recorder import Recorder
 from . import device as machine
 from . import distributed
 from .batches import Batches
 from .checkpoint import CheckpointError, load_optimizer, optimizer_tensors, read_tensors, write_tensors
 from .ends import OutOfTime, RunFailed, Signals
 from .imagenet import FolderBatches
-from .recording import Parameters
+from .recording import Parameters, prepare, recording
 
 try:
     from tqdm.auto import tqdm
@@ -46,7 +47,7 @@ class Session(ABC):
     optimizer: torch.optim.Optimizer
     train: Batches | FolderBatches
 
-    def __init__(self, p: Parameters, device: torch.device, recorder: Recorder | Follower) -> None:
+    def __init__(self, p: Parameters, device: torch.device, recorder: Recorder) -> None:
         self.p, self.device, self.recorder = p, device, recorder
         self.epoch = 0  # whole epochs done
         self.steps_done = 0  # steps done in the epoch after those
@@ -162,13 +163,12 @@ class Session(ABC):
     # the checkpoint
 
     def names(self) -> dict[Tensor, str]:
-        return {parameter: name for name, parameter in self.network.named_parameters()}
+        return {parameter: f"sgd/{name}/" for name, parameter in self.network.named_parameters()}
 
     def save(self) -> None:
         """Write the checkpoint, and at an epoch's end the record so far."""
         tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
-        tensors |= {f"sgd/{name}": value for name, value in optimizer_tensors(self.optimizer, self.names()).items()}
-        tensors |= self.tensors()
+        tensors |= optimizer_tensors(self.optimizer, self.names()) | self.tensors()
         state = {"identity": self.p.identity(), "epoch": self.epoch, "rows": self.rows, "step": self.steps_done}
         if self.steps_done:
             check_finite({"epoch": self.epoch + 1, "train_loss": float(self.loss_sum)})
@@ -208,13 +208,26 @@ class Session(ABC):
                     self.clocks[name].seconds = seconds
             self.restore(groups)
             self.network.load_state_dict(groups["network"])
-            load_optimizer(self.optimizer, self.names(), groups.get("sgd", {}))
+            load_optimizer(self.optimizer, self.names(), tensors)
             if self.steps_done:
                 torch.set_rng_state(within["random"])
                 if self.device.type == "cuda" and "random_cuda" in within:
                     torch.cuda.set_rng_state(within["random_cuda"].cpu(), self.device)
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise CheckpointError(f"{path} does not fit this run: {' '.join(str(error).split())[:160]}") from None
+
+
+def conduct(session: Callable[[Any, torch.device, Recorder], Session], p: Parameters, kind: str, progress: bool, **described: Any) -> Path:
+    """Make a run, or go on with an unfinished one, and return its folder. session: makes it from its images, device and recorder.
+
+    described: what the record says of the run beside its parameters. Raises as `prepare`, `recording` and `Session.run` do.
+    """
+    with Signals() as signals:
+        device, images = prepare(p)
+        with distributed.group(device, p.batch), recording(p, kind, device, images, **described) as recorder:
+            if not recorder.finished:
+                session(images, device, recorder).run(progress and distributed.rank() == 0, signals)
+            return recorder.folder
 
 
 def warn(name: str, outcome: Mapping[str, Any]) -> None:

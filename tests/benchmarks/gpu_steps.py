@@ -21,6 +21,7 @@ from asap.search.loop import _Search
 from asap.train import device as machine
 from asap.train.batches import ImageData, Split
 from asap.train.evaluate import _Evaluation
+from asap.train.images import View
 from asap.train.measure import measure
 
 
@@ -63,7 +64,7 @@ def noise(images: int, size: int = 32) -> ImageData:
     stream = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (images, size, size, 3), dtype=torch.uint8, generator=stream)
     split = Split(pixels, torch.randint(10, (images,), generator=stream))
-    return ImageData("noise", "noise", split, split.take(torch.arange(min(images, 512))), 10, "")
+    return ImageData("noise", "noise", split, split.take(torch.arange(min(images, 512))), "", "", tuple("0123456789"), View(size, size))
 
 
 def running_search(device: torch.device, images: int, form: str = "edges", size: int = 32, **given: Any) -> _Search:
@@ -89,7 +90,7 @@ def iteration(run: _Search, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
     """A w step and an α step as the loop takes them; the loss of w."""
     loss = run.weight_step(*batch[:2])[0].clone()
     run.alpha_step(*batch)
-    if run.masks is None:
+    if not run.masking:
         run.prune(run.method.to_prune(epoch_ends=False))
     return loss
 

@@ -203,9 +203,11 @@ def test_a_node_needs_two_edges_from_different_nodes_and_all_nodes_are_concatena
 
 def test_the_command_scores_names_files_and_runs(data, tmp_path, capsys):
     runs = tmp_path / "runs"
-    (runs / "study" / "one").mkdir(parents=True)
-    for path in (runs / "study" / "one" / "genotype.json", tmp_path / "cell.json"):
-        path.write_text(json.dumps(published_cell("DARTS_V2").to_dict()))
+    recorder = Recorder(runs / "study" / "one", "search", {})
+    recorder.genotype(published_cell("DARTS_V2"))
+    recorder.finish({})
+    recorder.close()
+    (tmp_path / "cell.json").write_text(json.dumps(published_cell("DARTS_V2").to_dict()))
     names = ["DARTS_V2", "study/one", str(tmp_path / "cell.json"), "random-7"]
     assert run(*names, "--json", data=data, runs=runs) == 0
     found = json.loads(capsys.readouterr().out)
@@ -231,7 +233,7 @@ def test_a_bad_name_is_one_line(data, tmp_path, name):
     (tmp_path / "text.json").write_bytes(b"\xff\xfe not json")
     (tmp_path / "list.json").write_text("[1, 2]")
     with pytest.raises(UserError) as error:
-        run(name, data=data, runs=tmp_path)
+        run(name if name == "nobody" else str(tmp_path / name), data=data, runs=tmp_path)
     assert "\n" not in str(error.value) and name.split("/")[-1] in str(error.value)
 
 

@@ -131,7 +131,7 @@ def test_autoaugment_changes_images_by_its_generator_alone():
 
 def test_statistics(tmp_path):
     images = datasets.load("digits", tmp_path)
-    mean, deviation = images.statistics()
+    mean, deviation = images.statistics
     pixels = images.train.images.double() / 255
     assert float(mean) == pytest.approx(float(pixels.mean()), abs=1e-6)
     assert float(deviation) == pytest.approx(float(pixels.std(unbiased=False)), abs=1e-6)

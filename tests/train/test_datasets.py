@@ -137,7 +137,7 @@ def test_a_missing_data_set_is_one_line_that_says_what_is_expected(tmp_path, cap
 def test_damaged_layouts_are_one_line(data):
     svhn(data)
     (data / "svhn" / "extra_32x32.mat").unlink()
-    with pytest.raises(DataError, match=r"extra_32x32\.mat is missing"):
+    with pytest.raises(DataError, match=r"expected svhn/extra_32x32\.mat"):
         datasets.load("svhn", data)
     freiburg(data)
     (data / "freiburg" / "images" / "CAKE" / "CAKE0005.png").write_bytes(b"no image")
