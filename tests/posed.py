@@ -3,14 +3,17 @@
 import pandas as pd
 
 from asap.records.recorder import Recorder
+from asap.records.run import pack
 
 MACHINE = {"device": "cpu", "processor": "none", "git_commit": "0" * 40, "torch": "none", "threads": 1, "clock": "process"}
 
 
-def pose(root, planned, error, **outcome):
-    """A finished record of a planned evaluation with this test error in per cent."""
+def pose(root, planned, error, wrong=None, **outcome):
+    """A finished record of a planned evaluation with this test error in per cent. wrong: which images (images,) make it."""
     data = {"variant": outcome.pop("variant", "posed"), "fingerprint": "0", "shape": [3, 32, 32]}
     recorder = Recorder(root / planned.name, "evaluation", planned.parameters.identity(), data=data, machine=MACHINE)
+    if wrong is not None:
+        recorder.test({"test_error": error, "test_images": len(wrong), "wrong": pack(wrong)})
     recorder.finish({"test_error": error, "test_images": 10_000, "parameters": 1_000_000, "seconds": 1.0, **outcome})
     recorder.close()
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..records.run import MissingRecord
 from . import design, results, tables, verdicts
-from .inference import Difference, images_noise
+from .inference import Difference, images_noise, same_images_noise
 from .verdicts import FAILS, HOLDS, OPEN, PRINTED, Tested, Verdict, compared, one_copy, scale_of, verdict_from_count
 
 
@@ -26,16 +26,25 @@ def _values(rows: pd.DataFrame, column: str) -> tuple[float, ...]:
     return tuple(rows[column].dropna())
 
 
-def _parts(base: pd.DataFrame, others: Mapping[str, pd.DataFrame], column: str = "error") -> dict[str, Difference]:
+def _parts(root: Path, base: pd.DataFrame, others: Mapping[str, pd.DataFrame], column: str = "error") -> dict[str, Difference]:
     """The values of each arm minus those of the base, where both are recorded."""
     own, values = _values(base, column), {label: _values(rows, column) for label, rows in others.items()}
-    images = int(base["test_images"].iloc[0]) if column == "error" else 0
-    noise = {label: images_noise([float(np.mean(v)), float(np.mean(own))], images) for label, v in values.items() if v and own}
-    return {label: Difference(values[label], own, noise[label]) for label in noise}
+    known = [label for label, found in values.items() if found and own]
+    noise = {label: _noise(root, base, others[label], own, values[label]) if column == "error" else 0.0 for label in known}
+    return {label: Difference(values[label], own, noise[label]) for label in known}
+
+
+def _noise(root: Path, base: pd.DataFrame, rows: pd.DataFrame, own: Sequence[float], values: Sequence[float]) -> float:
+    """What the test images alone leave of a difference of mean errors, in points; as of other images for each where records do not say
+    which of them were wrong."""
+    wrong = results.wrong(root, base["run"], rows["run"])
+    if wrong is not None:
+        return same_images_noise(*wrong)
+    return images_noise([float(np.mean(values)), float(np.mean(own))], int(base["test_images"].iloc[0]))
 
 
 def _tested(
-    what: str, base: pd.DataFrame, groups: Sequence[Mapping[str, pd.DataFrame]], column: str = "error", claimed: float = 0.0,
+    root: Path, what: str, base: pd.DataFrame, groups: Sequence[Mapping[str, pd.DataFrame]], column: str = "error", claimed: float = 0.0,
     unit: str = "points",
 ) -> Verdict:  # fmt: skip
     """A claim that every other arm's values are larger than the base's; `claims.judged` decides it.
@@ -43,7 +52,7 @@ def _tested(
     groups: of each comparator the arms that are recorded; a comparator is tested if one of its arms is, and each arm that is counts.
     """
     others = {label: rows for group in groups for label, rows in group.items()}
-    parts = _parts(base, others, column) if len(base) else {}
+    parts = _parts(root, base, others, column) if len(base) else {}
     if not parts:
         raise MissingRecord(what)
     complete = all(any(label in parts and parts[label].testable for label in group) for group in groups)
@@ -84,7 +93,7 @@ def larger_than_asaps(
         return decided
     found = compared(root, ["ASAP"], *groups, kind="evaluation" if column == "error" else "search")
     return _tested(
-        what, found["ASAP"], [{label: found[label] for label in group if label in found} for group in groups], column, claimed, unit
+        root, what, found["ASAP"], [{label: found[label] for label in group if label in found} for group in groups], column, claimed, unit
     )
 
 
@@ -105,7 +114,7 @@ def accumulated_beats_magnitude(root: Path, what: str, pairs: Mapping[str, Seque
     """Each arm of magnitude pruning minus that of accumulated gradients of the same p. pairs: both by p."""
     found = verdicts.arms(root, *([label] for both in zip(*pairs.values(), strict=True) for label in both), kind="evaluation")
     both = {p: (found[m], found[a]) for p, (m, a) in pairs.items() if m in found and a in found}
-    parts = {p: part for p, (m, a) in both.items() for part in _parts(a, {p: m}).values()}
+    parts = {p: part for p, (m, a) in both.items() for part in _parts(root, a, {p: m}).values()}
     if not parts:
         raise MissingRecord(what)
     scale = scale_of(*(rows for pair in both.values() for rows in pair))
@@ -120,7 +129,7 @@ def larger_than_the_published_cell_s(root: Path, what: str, dataset: str, kind: 
     names = sorted(set(frame.loc[frame["kind"] == kind, "label"]) - {"asap"})
     frame = one_copy(frame, "label", [["asap"], *([name] for name in names)])
     groups = [{name: rows} for name in names if len(rows := frame[frame["label"] == name])]
-    return _tested(what, frame[frame["label"] == "asap"], groups, claimed=claimed)
+    return _tested(root, what, frame[frame["label"] == "asap"], groups, claimed=claimed)
 
 
 def _at_paper_scale(root: Path, what: str, *widths: int) -> list[pd.DataFrame]:
@@ -146,7 +155,7 @@ def wider(root: Path) -> Verdict:
     found = _at_paper_scale(root, "evaluations at paper scale with 36, 44 and 50 channels", *widths)
     parts: dict[str, Difference] = {}
     for (narrow, more), (wide, less) in pairwise(zip(widths, found, strict=True)):
-        parts |= _parts(less, {f"{narrow} channels minus {wide} channels": more})
+        parts |= _parts(root, less, {f"{narrow} channels minus {wide} channels": more})
     return Verdict("differences of the errors", scale_of(*found), OPEN, Tested(parts, 0.0, all(part.testable for part in parts.values())))
 
 

@@ -122,8 +122,8 @@ def pair(others: Mapping[int, float], base: Mapping[int, float], test_images: in
 def images_noise(errors: Sequence[float], test_images: int) -> float:
     """The standard error of the difference of two errors (per cent) that so many test images leave, in points; 0 where they are unknown.
 
-    It is as if each error were counted on images of its own, which is conservative: on the same images it is `mcnemar_noise`, which needs
-    to be told which image each network got wrong.
+    It is as if each error were counted on images of its own, which is conservative: on the same images it is `same_images_noise`, which
+    needs to be told which image each network got wrong.
     """
     if not test_images or not errors:
         return 0.0
@@ -131,14 +131,13 @@ def images_noise(errors: Sequence[float], test_images: int) -> float:
     return 100 * float(np.sqrt(2 * np.mean(rates * (1 - rates)) / test_images))
 
 
-def mcnemar_noise(wrong: ArrayLike, base: ArrayLike) -> float:
-    """The standard error of the difference of two errors on the same test images, in points, from the images that only one got wrong.
+def same_images_noise(wrong: ArrayLike, base: ArrayLike) -> float:
+    """The standard error of the difference of two mean errors on the same test images, in points; of one network each it is McNemar's.
 
-    wrong, base: (images,) of booleans, whether each network got an image wrong.
+    wrong, base: (networks, images) of booleans, whether a network got an image wrong.
     """
-    one, two = np.asarray(wrong, bool), np.asarray(base, bool)
-    only, other = float((one & ~two).sum()), float((two & ~one).sum())
-    return 100 * float(np.sqrt(only + other - (only - other) ** 2 / len(one))) / len(one)
+    difference = np.mean(np.asarray(wrong, float), 0) - np.mean(np.asarray(base, float), 0)  # (images,)
+    return 100 * float(np.std(difference) / np.sqrt(len(difference)))
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -61,12 +61,13 @@ Columns of `epochs()`, one row an epoch of a search: `run`, those of the record'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..errors import UserError
@@ -109,6 +110,17 @@ def unfinished(root: Path | None = None) -> pd.DataFrame:
 def record(run: str, root: Path | None = None) -> Run:
     """The record of a row of `searches()` or `evaluations()`, for its files. run: its `run`. Raises KeyError of another."""
     return _read(root).runs[run]
+
+
+def wrong(root: Path, *groups: Iterable[str]) -> list[np.ndarray] | None:
+    """Which test images each evaluation of each group got wrong, (runs, images) bool; None where a record lacks it, or the runs saw the
+    images in different orders. groups: names of runs."""
+    runs = [[record(run, root) for run in group] for group in groups]
+    found = [[run.wrong() for run in group] for group in runs]
+    orders = {run.info["data"].get("order") for group in runs for run in group}
+    if len(orders) > 1 or any(flags is None for group in found for flags in group):
+        return None
+    return [np.array(group) for group in found]
 
 
 def arm(frame: pd.DataFrame, study: str, *labels: str) -> pd.DataFrame:

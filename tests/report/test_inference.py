@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from asap.report.inference import FLOOR, Difference, Paired, bracket, holm, images_noise, mcnemar_noise, pair, probability, rank_correlation
+from asap.report.inference import (
+    FLOOR,
+    Difference,
+    Paired,
+    bracket,
+    holm,
+    images_noise,
+    pair,
+    probability,
+    rank_correlation,
+    same_images_noise,
+)
 
 
 def test_interval_p_and_text_of_three_pairs():
@@ -69,7 +80,9 @@ def test_networks_that_fail_on_the_same_images_differ_by_less_noise():
     """Of 10,000 images both get 1,500 wrong, each alone 300: the errors are 18 %, and their difference has √600 / 10,000."""
     wrong, base = np.zeros(10_000, bool), np.zeros(10_000, bool)
     wrong[:1800], base[300:2100] = True, True
-    assert mcnemar_noise(wrong, base) == pytest.approx(100 * math.sqrt(600) / 10_000)
+    assert same_images_noise([wrong], [base]) == pytest.approx(100 * math.sqrt(600) / 10_000)
+    assert same_images_noise([wrong, wrong], [base]) == same_images_noise([wrong], [base])
+    assert same_images_noise([wrong, base], [base, wrong]) == 0  # the means agree on every image
     assert images_noise([18.0, 18.0], 10_000) == pytest.approx(100 * math.sqrt(2 * 0.18 * 0.82 / 10_000))
 
 
