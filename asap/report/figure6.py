@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ..records.run import Run
 from ..records.study import load
-from . import palette, results
+from . import palette, results, verdicts
 from . import rows as rows_of
 from .display import DASH, each, rows_frame, spread
 
@@ -24,11 +24,16 @@ PRINTED = ("ENAS", "DARTS", "ASAP", "Accumulated gradient, p = 1", "Accumulated 
 
 
 def found(kind: str) -> dict[str, pd.DataFrame]:
-    """The finished runs of the studies, searches or evaluations, by arm, in their order, of the copy of the images that most have."""
-    frame = results.searches() if kind == "search" else results.evaluations()
-    frame = frame[frame["copy"].isin(results.arm(frame, STUDY)["copy"].mode().head(1))]
-    arms = {label: results.arm(frame, study, label) for study in (STUDY, TRAINED_ON) for label in load(study).labels}
-    return {label: runs for label, runs in arms.items() if len(runs)}
+    """The finished runs, searches or evaluations, of the arms of both studies, by arm, in order; those of the design count as theirs.
+
+    They are of one copy of the images, that on which most arms have a run; of two such, the one with more runs.
+    """
+    labels = [label for study in (STUDY, TRAINED_ON) for label in load(study).labels]
+    frame = verdicts.labelled(results.searches() if kind == "search" else results.evaluations())
+    frame = frame[frame["label"].isin(labels) & (frame["scale"] == "cpu")].sort_values("seed")
+    arms = frame.groupby("copy")["label"].nunique()
+    copy = max(arms.index, key=lambda name: (arms[name], (frame["copy"] == name).sum(), "-jpeg" not in name), default="")
+    return {label: runs for label in labels if len(runs := frame[(frame["label"] == label) & (frame["copy"] == copy)])}
 
 
 def left_out(kind: str) -> str:

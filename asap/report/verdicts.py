@@ -33,7 +33,7 @@ ACCUMULATED = ("Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
 MAGNITUDE = ("Magnitude, p = 1", "Magnitude, p = 3")
 DARTS = ("DARTS", "DARTS, second order")
 LIKE_FOR_LIKE = "Pruning once an epoch"
-STUDIES = ("methods", "design", "sensitivity")  # whose arms are compared; an arm has one name in all of them
+STUDIES = ("methods", "design", "sensitivity", "ends")  # whose arms are compared; an arm has one name in all of them
 
 
 @dataclass(frozen=True)
