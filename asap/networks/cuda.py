@@ -10,8 +10,9 @@ Weights, BatchNorm's statistics and the optimizer are those of `Supernet`: their
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -51,35 +52,24 @@ class Stacked:
 
 
 class Statistics:
-    """The running statistics of G BatchNorms of C channels, laid side by side: `mean` and `variance`, (G·C,)."""
+    """The running statistics of G BatchNorms of C channels, laid side by side: `mean` and `variance`, (G·C,). `one`: any of them."""
 
     def __init__(self, norms: list[nn.BatchNorm2d]) -> None:
-        self.norms = norms
-        for own, name in (("mean", "running_mean"), ("variance", "running_var")):
-            memory = torch.cat([getattr(norm, name) for norm in norms])
-            for norm, piece in zip(norms, memory.view(len(norms), -1), strict=True):
-                setattr(norm, name, piece)
-            setattr(self, own, memory)
+        self.one = norms[0]
+        self.mean, self.variance = (torch.cat([getattr(norm, name) for norm in norms]) for name in ("running_mean", "running_var"))
+        for norm, mean, variance in zip(norms, self.mean.view(len(norms), -1), self.variance.view(len(norms), -1), strict=True):
+            norm.running_mean, norm.running_var = mean, variance
 
-    mean: Tensor
-    variance: Tensor
-
-    @property
-    def momentum(self) -> float:
-        return self.norms[0].momentum or 0.0
-
-    @property
-    def eps(self) -> float:
-        return self.norms[0].eps
+    def normalise(self, x: Tensor, training: bool) -> Tensor:
+        """BatchNorm of x (B, G·C, H, W) by torch."""
+        return F.batch_norm(x, self.mean, self.variance, None, None, training, self.one.momentum or 0.0, self.one.eps)
 
 
 class Entries:
-    """Which group goes to which target with which Φ: an entry (group, target, column of Φ) for each term of the sums."""
+    """Which group goes to which target with which Φ: an entry (group, target, column of Φ) for each term of the sums, by target."""
 
     def __init__(self, found: list[tuple[int, int, int]], groups: int, targets: int, device: torch.device) -> None:
         self.found, self.groups, self.targets, self.device = sorted(found, key=lambda e: (e[1], e[0])), groups, targets, device
-        self.index: dict[str, Tensor] | None = None  # triton_mix.py's
-        self.columns = torch.tensor([column for _, _, column in self.found], device=device)
 
     @cached_property
     def places(self) -> Tensor:
@@ -88,6 +78,16 @@ class Entries:
         for n, (g, t, _) in enumerate(self.found):
             places[n, t, g] = 1
         return places.to(self.device)
+
+    @cached_property
+    def index(self) -> dict[str, Tensor]:
+        """As kernels read it: each entry's group and target; their order by group; where each target's and each group's begin."""
+        groups, targets, _ = torch.tensor(self.found).T.contiguous()
+        order = groups.argsort(stable=True)
+        by_target = torch.searchsorted(targets, torch.arange(self.targets + 1))
+        by_group = torch.searchsorted(groups[order].contiguous(), torch.arange(self.groups + 1))
+        found = {"groups": groups, "targets": targets, "order": order, "by_target": by_target, "by_group": by_group}
+        return {name: value.to(self.device, torch.int32) for name, value in found.items()}
 
 
 class PlainFunctions:
@@ -99,11 +99,9 @@ class PlainFunctions:
 
         weights: one (K, C, 1, k, k) for each side k; G = ΣK. x has one group, which all read, or G, one for each.
         """
-        if norm is not None:
-            x = F.batch_norm(x, norm.mean, norm.variance, None, None, training, norm.momentum, norm.eps)
         b, _, h, w = x.shape
         counts, c = [len(weight) for weight in weights], weights[0].shape[1]
-        x = F.relu(x).view(b, -1, c, h, w)
+        x = F.relu(x if norm is None else norm.normalise(x, training)).view(b, -1, c, h, w)
         parts = x.split(counts, 1) if x.shape[1] == sum(counts) else [x] * len(weights)
         outputs = []
         for part, weight, k in zip(parts, weights, counts, strict=True):
@@ -112,16 +110,14 @@ class PlainFunctions:
         return torch.cat(outputs, 1)
 
     @staticmethod
-    def mix(total: Tensor | None, y: Tensor, norm: Statistics | None, entries: Entries, phi: Tensor, training: bool) -> Tensor:
-        """total (B, T, C·H·W) + for each target the sum of its entries' Φ·BatchNorm(y's group), (B, T, C·H·W).
+    def mix(total: Tensor, y: Tensor, norm: Statistics | None, entries: Entries, phi: Tensor, training: bool) -> Tensor:
+        """total (T, B, C·H·W) + for each target the sum of its entries' Φ·BatchNorm(y's group), (T, B, C·H·W).
 
-        y: (B, G·C, H, W). phi: (E, O). Without `norm` there is no BatchNorm.
+        y: (B, G·C, H, W). phi: (n,), an entry's. Without `norm` there is no BatchNorm.
         """
-        if norm is not None:
-            y = F.batch_norm(y, norm.mean, norm.variance, None, None, training, norm.momentum, norm.eps)
-        matrix = torch.einsum("n,ntg->tg", phi.flatten()[entries.columns], entries.places.to(phi.dtype)).to(y.dtype)
-        y = torch.matmul(matrix, y.reshape(len(y), entries.groups, -1))
-        return y if total is None else total + y
+        y = y if norm is None else norm.normalise(y, training)
+        matrix = torch.einsum("n,ntg->tg", phi, entries.places.to(phi.dtype)).to(y.dtype)
+        return total + torch.matmul(matrix, y.reshape(len(y), entries.groups, -1)).transpose(0, 1)
 
 
 def pointwise(x: Tensor, weight: Tensor) -> Tensor:
@@ -184,6 +180,9 @@ class Chain:
         return x
 
 
+FAMILIES = (("sep_conv_3x3", "sep_conv_5x5"), ("dil_conv_3x3", "dil_conv_5x5"), ("skip_connect",), ("max_pool_3x3", "avg_pool_3x3"))
+
+
 class Plan:
     """The chains that leave each source of a cell, from the operations alive."""
 
@@ -191,34 +190,34 @@ class Plan:
         graph, count = edges(cell.nodes), len(cell.operations)
         self.chains: list[list[Chain]] = []
         for j in range(1 + cell.nodes):
-            open_nodes = list(range(max(2, j + 1), 2 + cell.nodes))
-            leaving = [(e, open_nodes.index(target)) for e, (source, target) in enumerate(graph) if source == j]
-            left = {name: [(e, t) for e, t in leaving if alive[e, o]] for o, name in enumerate(cell.operations)}
-            chains = []
-            for kinds in (("sep_conv_3x3", "sep_conv_5x5"), ("dil_conv_3x3", "dil_conv_5x5"), ("skip_connect",)):
-                terms = [(kind, e, t) for kind in kinds for e, t in left.get(kind, [])]
-                made = [cell.edges[e][kind] for kind, e, _ in terms if kind in cell.edges[e]]
-                found = [(g if made else 0, t, e * count + cell.operations.index(kind)) for g, (kind, e, t) in enumerate(terms)]
+            self.chains.append([])
+            first = max(2, j + 1)  # of the nodes that are still open
+            for kinds in FAMILIES:
+                made, found = list[nn.Module](), []
+                for o in (cell.operations.index(kind) for kind in kinds if kind in cell.operations):
+                    for e, (source, target) in enumerate(graph):
+                        if source == j and alive[e, o]:
+                            own = {**cell.pools[j], **cell.edges[e]}.get(cell.operations[o])
+                            made += [own] if own is not None and own not in made else []
+                            found.append((0 if own is None else made.index(own), target - first, e * count + o))
                 if found:
-                    chains.append(Chain(made, found, len(open_nodes), cell.stride(j), device))
-            pools = [name for name in ("max_pool_3x3", "avg_pool_3x3") if left.get(name)]
-            found = [(g, t, e * count + cell.operations.index(name)) for g, name in enumerate(pools) for e, t in left[name]]
-            if found:
-                made = [cell.pools[j][name] for name in pools]
-                chains.append(Chain(made, found, len(open_nodes), cell.stride(j), device))
-            self.chains.append(chains)
+                    self.chains[j].append(Chain(made, found, 2 + cell.nodes - first, cell.stride(j), device))
+        entries = [chain.entries.found for chains in self.chains for chain in chains]
+        self.counts = [len(found) for found in entries]
+        self.columns = torch.tensor([column for found in entries for _, _, column in found], dtype=torch.int64, device=device)
+
+    def weights(self, phi: Tensor) -> Iterator[Tensor]:
+        """Φ (E, O) of the entries of each chain, in order."""
+        return iter(phi.flatten().index_select(0, self.columns).split(self.counts))
 
 
 def fastest_functions(device: torch.device) -> Any:
-    """triton.py's functions on a CUDA device where Triton is installed, else the plain ones."""
-    if device.type == "cuda":
-        try:
-            from .triton_mix import TritonFunctions
+    """Triton's functions on a CUDA device where it is installed, else the plain ones."""
+    if device.type != "cuda" or find_spec("triton") is None:
+        return PlainFunctions
+    from .triton_depthwise import TritonFunctions
 
-            return TritonFunctions
-        except ImportError:
-            pass
-    return PlainFunctions
+    return TritonFunctions
 
 
 class BatchedSupernet(Supernet):
@@ -242,7 +241,8 @@ class BatchedSupernet(Supernet):
             self.plans = [Plan(cell, self.alive[str(cell.kind)], x.device) for cell in self.cells]
         functions = self.functions or fastest_functions(x.device)
         if active is not None:
-            phi = {kind: weights * _mask(active[kind], weights) for kind, weights in phi.items()}
+            masks = {kind: [[o in row for o in range(len(self.operations))] for row in rows] for kind, rows in active.items()}
+            phi = {kind: weights * torch.tensor(masks[kind], device=x.device) for kind, weights in phi.items()}
         s0 = s1 = self.stem(x.contiguous())
         for cell, plan in zip(self.cells, self.plans, strict=True):
             s0, s1 = s1, self._cell(cell, plan, s0, s1, phi[str(cell.kind)], functions)
@@ -250,20 +250,16 @@ class BatchedSupernet(Supernet):
 
     def _cell(self, cell: Any, plan: Plan, s0: Tensor, s1: Tensor, phi: Tensor, functions: Any) -> Tensor:
         sources = [self._preprocess(module, s) for module, s in zip(cell.preprocess, (s0, s1), strict=True)]
-        total: Tensor | None = None  # (B, T, C·H·W): the sums of the nodes that are still open
+        b, c, h, w = sources[1].shape
+        h, w = -(-h // cell.stride(0)), -(-w // cell.stride(0))
+        weights, total = plan.weights(phi), sources[1].new_zeros(cell.nodes, b, c * h * w)  # the sums of the nodes that are still open
         for j, chains in enumerate(plan.chains):
-            x, count = sources[j], cell.nodes + 1 - max(1, j)
             for chain in chains:
-                y = chain.groups(x, functions, self.training)
-                total = functions.mix(total, y, chain.norm, chain.entries, phi, self.training)
-            b, c, h, w = x.shape
-            h, w = -(-h // cell.stride(j)), -(-w // cell.stride(j))
-            if total is None:
-                total = x.new_zeros(b, count, c * h * w)
+                y = chain.groups(sources[j], functions, self.training)
+                total = functions.mix(total, y, chain.norm, chain.entries, next(weights), self.training)
             if j >= 1:
-                node, total = total.split([1, count - 1], 1)
+                node, total = total.split([1, len(total) - 1])
                 sources.append(node.reshape(b, c, h, w))
-                total = total if count > 1 else None
         return torch.cat(sources[2:], 1)
 
     @staticmethod
@@ -271,14 +267,6 @@ class BatchedSupernet(Supernet):
         reduces = isinstance(module, FactorizedReduce)
         y = module.norm(factorized(s, [conv.weight[None] for conv in module.convs])) if reduces else module(Source(s))
         return y.contiguous()
-
-
-def _mask(active: list[list[int]], like: Tensor) -> Tensor:
-    """1 at the operations of each edge that are active, (E, O)."""
-    mask = torch.zeros(like.shape, dtype=like.dtype)
-    for row, operations in zip(mask, active, strict=True):
-        row[operations] = 1
-    return mask.to(like.device)
 
 
 def supernet_on(device: torch.device, batched: bool, *shape: Any) -> Supernet:

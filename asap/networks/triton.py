@@ -1,13 +1,15 @@
-"""The functions of cuda.py's chains as Triton kernels. Tensors are (B, G·C, H, W), contiguous.
+"""The functions of cuda.py's chains as Triton kernels. Tensors are (B, G·C, H, W), contiguous; sums of nodes are (T, B, C·H·W).
 
-BatchNorm and ReLU happen where a depthwise convolution reads, and BatchNorm, Φ and the sum over operations where a node is
-written: of a chain, only what its convolutions put out is ever in memory. A program does a tile of BC channels × PB pixels;
+BatchNorm and ReLU happen where a depthwise convolution reads (triton_depthwise.py), and BatchNorm, Φ and the sum over operations where a
+node is written (here): of a chain, only what its convolutions put out is ever in memory. A program does a tile of BC channels × PB pixels;
 sums over a batch are taken over IMAGES images by a program, and the rest by torch. With TRITON_INTERPRET=1 it runs on a CPU.
 """
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,46 +17,61 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .cuda import Statistics
+from .cuda import Entries, Statistics
 
 IN = {torch.float64: tl.float64, torch.float32: tl.float32, torch.bfloat16: tl.float32}  # what a kernel computes in
 TILE, IMAGES = 512, 8
 
 
-def _tile(pixels: int) -> dict[str, int]:
+def tiles(pixels: int) -> dict[str, int]:
+    """The sizes of a tile."""
     pb = min(TILE, triton.next_power_of_2(pixels))
     return {"PB": pb, "BC": max(1, min(16, TILE // pb))}
 
 
-def _wide(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
+def blank(x: Tensor, *shape: int) -> Tensor:
+    """A tensor for sums of x."""
+    return torch.empty(shape, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
 
 
 @triton.jit
-def _place(C, PB: tl.constexpr, BC: tl.constexpr):
+def place(C, PB: tl.constexpr, BC: tl.constexpr):
     """The channels (BC, 1) and the pixels (1, PB) of a program, and the number of its tile of pixels."""
     rows = tl.cdiv(C, BC)
     tile = tl.program_id(0) // rows
     return (tl.program_id(0) % rows) * BC + tl.arange(0, BC)[:, None], tile * PB + tl.arange(0, PB)[None, :], tile
 
 
-# BatchNorm's statistics
+@triton.jit
+def normal(x, at, mean, inverse, channel, ok, NORM: tl.constexpr, ACC: tl.constexpr):
+    """x at `at`, with NORM normalised: (x − mean)·inverse of its channel."""
+    v = tl.load(x + at, mask=ok, other=0.0).to(ACC)
+    if NORM:
+        v = (v - tl.load(mean + channel)) * tl.load(inverse + channel)
+    return v
 
 
-@triton.jit(do_not_specialize=["B", "CH"])
-def _moments(x, partial, B, CH, HW: tl.constexpr, IMAGES: tl.constexpr, BC: tl.constexpr, PB: tl.constexpr, ACC: tl.constexpr):
-    """partial (chunks, 2, CH): Σx and Σx² of each channel over IMAGES images."""
-    c, chunk = tl.program_id(0) * BC + tl.arange(0, BC)[:, None], tl.program_id(1)
+@triton.jit(do_not_specialize=["B", "C", "G", "ENTRIES"])
+def _sums(
+    g, y, mean, inverse, groups, targets, partial, B, C, G, ENTRIES, HW: tl.constexpr,
+    NORM: tl.constexpr, IMAGES: tl.constexpr, BC: tl.constexpr, PB: tl.constexpr, ACC: tl.constexpr,
+):  # fmt: skip
+    """partial (chunks, 2, entries, C): Σ of g of an entry's target, and Σ of it with the normalised y of its group, over IMAGES images."""
+    c, n, chunk = tl.program_id(0) * BC + tl.arange(0, BC)[:, None], tl.program_id(1), tl.program_id(2).to(tl.int64)
+    safe = tl.minimum(c, C - 1)
+    channel, t = tl.load(groups + n) * C + safe, tl.load(targets + n)
     one, two = tl.zeros([BC, PB], ACC), tl.zeros([BC, PB], ACC)
     for b in range(chunk * IMAGES, min((chunk + 1) * IMAGES, B)):
         for p0 in range(0, HW, PB):
             p = p0 + tl.arange(0, PB)[None, :]
-            v = tl.load(x + (b * CH + c) * HW + p, mask=(c < CH) & (p < HW), other=0.0).to(ACC)
-            one += v
-            two += v * v
+            ok = (c < C) & (p < HW)
+            d = tl.load(g + ((t * B + b) * C + safe) * HW + p, mask=ok, other=0.0).to(ACC)
+            one += d
+            two += d * normal(y, (b * G * C + channel) * HW + p, mean, inverse, channel, ok, NORM, ACC)
     row = tl.program_id(0) * BC + tl.arange(0, BC)
-    tl.store(partial + (chunk * 2) * CH + row, tl.sum(one, 1), mask=row < CH)
-    tl.store(partial + (chunk * 2 + 1) * CH + row, tl.sum(two, 1), mask=row < CH)
+    at = partial + (chunk * 2 * ENTRIES + n) * C + row
+    tl.store(at, tl.sum(one, 1), mask=row < C)
+    tl.store(at + ENTRIES * C, tl.sum(two, 1), mask=row < C)
 
 
 @triton.jit(do_not_specialize=["CH", "N", "chunks"])
@@ -62,6 +79,7 @@ def _finish_moments(
     partial, mean, inverse, running_mean, running_variance, chunks, CH, N, momentum,
     EPS: tl.constexpr, BLOCK: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
+    """Mean and 1/√(variance + ε) from partial (chunks, 2, CH), Σx and Σx² of each channel; and the running statistics are moved."""
     c = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     ok = c < CH
     one, two = tl.zeros([BLOCK], ACC), tl.zeros([BLOCK], ACC)
@@ -77,190 +95,120 @@ def _finish_moments(
     tl.store(running_variance + c, old_v + momentum * (v * (N / (N - 1.0)) - old_v), mask=ok)
 
 
+@cache
+def single(device: torch.device) -> dict[str, Tensor]:
+    """The index of one entry, the only group to the only target, and its Φ of 1: for kernels where there is no sum."""
+    return Entries([(0, 0, 0)], 1, 1, device).index | {"phi": torch.ones(1, device=device)}
+
+
 def moments(x: Tensor, norm: Statistics, training: bool) -> tuple[Tensor, Tensor]:
     """Mean and 1/√(variance + ε) of each channel, (G·C,); in training of this batch, and the running statistics are moved."""
     if not training:
-        return norm.mean, (norm.variance + norm.eps).rsqrt()
+        return norm.mean, (norm.variance + norm.one.eps).rsqrt()
     b, ch, h, w = x.shape
-    chunks, tile = triton.cdiv(b, IMAGES), _tile(h * w)
-    partial = torch.empty(chunks, 2, ch, dtype=_wide(x), device=x.device)
-    mean, inverse = torch.empty(2, ch, dtype=_wide(x), device=x.device)
-    _moments[(triton.cdiv(ch, tile["BC"]), chunks)](x, partial, b, ch, h * w, IMAGES, **tile, ACC=IN[x.dtype])
+    chunks, tile, ix = triton.cdiv(b, IMAGES), tiles(h * w), single(x.device)
+    partial = blank(x, chunks, 2, ch)
+    mean, inverse = blank(x, 2, ch)
+    _sums[(triton.cdiv(ch, tile["BC"]), 1, chunks)](
+        x, x, x, x, ix["groups"], ix["targets"], partial, b, ch, 1, 1, h * w, NORM=False, IMAGES=IMAGES, **tile, ACC=IN[x.dtype]
+    )
     _finish_moments[(triton.cdiv(ch, 128),)](
-        partial, mean, inverse, norm.mean, norm.variance, chunks, ch, b * h * w, norm.momentum, norm.eps, 128, IN[x.dtype]
+        partial, mean, inverse, norm.mean, norm.variance, chunks, ch, b * h * w, norm.one.momentum, norm.one.eps, 128, IN[x.dtype]
     )
     return mean, inverse
 
 
-# depthwise convolutions of ReLU(x), or with NORM of ReLU((x − mean)·inverse); without NORM all groups read one source
+# Σ Φ·BatchNorm(y's group) over entries (group, target)
 
 
-@triton.jit
-def _taps(x, weight, m, i, row, column, ok, H: tl.constexpr, W: tl.constexpr, SIDE: tl.constexpr, DIL: tl.constexpr, STRIDE: tl.constexpr, NORM: tl.constexpr, ACC: tl.constexpr):  # fmt: skip # noqa: E501
-    total = tl.zeros(ok.shape, ACC)
-    for t in tl.static_range(SIDE * SIDE):
-        r = row * STRIDE + (t // SIDE - SIDE // 2) * DIL
-        q = column * STRIDE + (t % SIDE - SIDE // 2) * DIL
-        inside = ok & (r >= 0) & (r < H) & (q >= 0) & (q < W)
-        u = tl.load(x + r * W + q, mask=inside, other=0.0).to(ACC)
+@triton.jit(do_not_specialize=["B", "C", "G"])
+def _mix(
+    y, mean, inverse, total, phi, groups, starts, out, B, C, G, HW: tl.constexpr,
+    NORM: tl.constexpr, BC: tl.constexpr, PB: tl.constexpr, ACC: tl.constexpr,
+):  # fmt: skip
+    c, p, _ = place(C, PB, BC)
+    t, b = tl.program_id(1), tl.program_id(2).to(tl.int64)
+    ok, safe = (c < C) & (p < HW), tl.minimum(c, C - 1)
+    at = ((t * B + b) * C + c) * HW + p
+    sum_ = tl.load(total + at, mask=ok, other=0.0).to(ACC)
+    for n in range(tl.load(starts + t), tl.load(starts + t + 1)):
+        channel = tl.load(groups + n) * C + safe
+        v = normal(y, (b * G * C + channel) * HW + p, mean, inverse, channel, ok, NORM, ACC)
+        sum_ += tl.load(phi + n).to(ACC) * v
+    tl.store(out + at, sum_, mask=ok)
+
+
+@triton.jit(do_not_specialize=["B", "C", "G", "ENTRIES", "N"])
+def _mix_backward(
+    g, y, mean, inverse, phi, sums, order, targets, starts, gy, B, C, G, ENTRIES, N, HW: tl.constexpr,
+    NORM: tl.constexpr, BC: tl.constexpr, PB: tl.constexpr, ACC: tl.constexpr,
+):  # fmt: skip
+    """The gradient of y, with NORM inverse·(d − mean(d) − z·mean(d·z)), z the normalised y and d = ΣΦ·g over the entries of its group."""
+    c, p, _ = place(C, PB, BC)
+    k, b = tl.program_id(1), tl.program_id(2).to(tl.int64)
+    ok, safe = (c < C) & (p < HW), tl.minimum(c, C - 1)
+    d, one, two = tl.zeros([BC, PB], ACC), tl.zeros([BC, 1], ACC), tl.zeros([BC, 1], ACC)
+    for j in range(tl.load(starts + k), tl.load(starts + k + 1)):
+        n = tl.load(order + j)
+        f = tl.load(phi + n).to(ACC)
+        d += f * tl.load(g + ((tl.load(targets + n) * B + b) * C + safe) * HW + p, mask=ok, other=0.0).to(ACC)
         if NORM:
-            u = (u - m) * i
-        total += tl.where(inside, tl.maximum(u, 0.0), 0.0) * tl.load(weight + t).to(ACC)
-    return total
-
-
-@triton.jit(do_not_specialize=["C", "n3", "n5"])
-def _forward(
-    x, mean, inverse, w3, w5, y, C, n3, n5, H: tl.constexpr, W: tl.constexpr, HO: tl.constexpr, WO: tl.constexpr,
-    DIL: tl.constexpr, STRIDE: tl.constexpr, NORM: tl.constexpr, BC: tl.constexpr, PB: tl.constexpr, ACC: tl.constexpr,
-):  # fmt: skip
-    c, p, _ = _place(C, PB, BC)
-    g, b, groups = tl.program_id(1), tl.program_id(2), n3 + n5
-    ok, safe = (c < C) & (p < HO * WO), tl.minimum(c, C - 1)
-    m, i = tl.zeros([BC, 1], ACC), tl.zeros([BC, 1], ACC)
+            one += f * tl.load(sums + n * C + safe)
+            two += f * tl.load(sums + (ENTRIES + n) * C + safe)
+    channel = k * C + safe
+    at = (b * G * C + channel) * HW + p
     if NORM:
-        m, i = tl.load(mean + g * C + safe), tl.load(inverse + g * C + safe)
-        base = x + ((b * groups + g) * C + safe) * H * W
-    else:
-        base = x + (b * C + safe) * H * W
-    out = y + ((b * groups + g) * C + c) * HO * WO + p
-    if g < n3:
-        tl.store(out, _taps(base, w3 + (g * C + safe) * 9, m, i, p // WO, p % WO, ok, H, W, 3, DIL, STRIDE, NORM, ACC), mask=ok)
-    else:
-        tl.store(out, _taps(base, w5 + ((g - n3) * C + safe) * 25, m, i, p // WO, p % WO, ok, H, W, 5, DIL, STRIDE, NORM, ACC), mask=ok)
+        z = normal(y, at, mean, inverse, channel, ok, NORM, ACC)
+        d = tl.load(inverse + channel) * (d - one / N - z * (two / N))
+    tl.store(gy + at, d, mask=ok)
 
 
-@triton.jit
-def _taps_back(gy, weight, row, column, ok, HO: tl.constexpr, WO: tl.constexpr, SIDE: tl.constexpr, DIL: tl.constexpr, STRIDE: tl.constexpr, ACC: tl.constexpr):  # fmt: skip # noqa: E501
-    total = tl.zeros(ok.shape, ACC)
-    for t in tl.static_range(SIDE * SIDE):
-        r = row - (t // SIDE - SIDE // 2) * DIL
-        q = column - (t % SIDE - SIDE // 2) * DIL
-        inside = ok & (r >= 0) & (r < HO * STRIDE) & (q >= 0) & (q < WO * STRIDE)
-        if STRIDE == 2:
-            inside = inside & (r % 2 == 0) & (q % 2 == 0)
-            r, q = r // 2, q // 2
-        total += tl.load(gy + r * WO + q, mask=inside, other=0.0).to(ACC) * tl.load(weight + t).to(ACC)
-    return total
+def averaged(pixels: int, training: bool) -> float:
+    """What BatchNorm's gradient divides its sums by: in training the pixels that its statistics are of; else they do not count."""
+    return float(pixels) if training else math.inf
 
 
-@triton.jit(do_not_specialize=["C", "n3", "n5"])
-def _backward(
-    gy, x, mean, inverse, w3, w5, gx, partial, C, n3, n5, H: tl.constexpr, W: tl.constexpr, HO: tl.constexpr, WO: tl.constexpr,
-    DIL: tl.constexpr, STRIDE: tl.constexpr, NORM: tl.constexpr, BC: tl.constexpr, PB: tl.constexpr, ACC: tl.constexpr,
-):  # fmt: skip
-    """The gradient of what ReLU reads; with NORM also its sum and its sum with the normalised x: partial (B·tiles, 2, G·C)."""
-    c, p, tile = _place(C, PB, BC)
-    b, groups = tl.program_id(2), n3 + n5
-    ok, safe = (c < C) & (p < H * W), tl.minimum(c, C - 1)
-    first, last = tl.program_id(1), tl.program_id(1) + 1
-    if not NORM:
-        first, last = 0, groups
-    total = tl.zeros([BC, PB], ACC)
-    for g in range(first, last):
-        here = gy + ((b * groups + g) * C + safe) * HO * WO
-        if g < n3:
-            total += _taps_back(here, w3 + (g * C + safe) * 9, p // W, p % W, ok, HO, WO, 3, DIL, STRIDE, ACC)
-        else:
-            total += _taps_back(here, w5 + ((g - n3) * C + safe) * 25, p // W, p % W, ok, HO, WO, 5, DIL, STRIDE, ACC)
-    at = (b * tl.num_programs(1) + tl.program_id(1)) * C
-    z = tl.load(x + (at + safe) * H * W + p, mask=ok, other=0.0).to(ACC)
-    if NORM:
-        z = (z - tl.load(mean + first * C + safe)) * tl.load(inverse + first * C + safe)
-    total = tl.where(ok & (z > 0), total, 0.0)
-    tl.store(gx + (at + safe) * H * W + p, total, mask=ok)
-    if NORM:
-        row = (tl.program_id(0) % tl.cdiv(C, BC)) * BC + tl.arange(0, BC)
-        out = partial + (b * tl.cdiv(H * W, PB) + tile) * 2 * groups * C + first * C + row
-        tl.store(out, tl.sum(total, 1), mask=row < C)
-        tl.store(out + groups * C, tl.sum(total * z, 1), mask=row < C)
+def norm_backward(gz: Tensor, x: Tensor, mean: Tensor, inverse: Tensor, sums: Tensor, training: bool) -> None:
+    """Make of the gradient of the normalised x that of x, in place. sums: (2, G·C) of gz, and of gz with the normalised x."""
+    (b, ch, h, w), ix = x.shape, single(x.device)
+    tile = tiles(h * w)
+    _mix_backward[(triton.cdiv(ch, tile["BC"]) * triton.cdiv(h * w, tile["PB"]), 1, b)](
+        gz, x, mean, inverse, ix["phi"], sums, ix["order"], ix["targets"], ix["by_group"], gz, b, ch, 1, 1,
+        averaged(b * h * w, training), h * w, NORM=True, **tile, ACC=IN[x.dtype],
+    )  # fmt: skip
 
 
-@triton.jit(do_not_specialize=["CH", "N"])
-def _norm_backward(gz, x, mean, inverse, sums, CH, N, HW: tl.constexpr, BC: tl.constexpr, PB: tl.constexpr, ACC: tl.constexpr):
-    """In place: inverse·(gz − mean(gz) − z·mean(gz·z)), z the normalised x."""
-    c, p, _ = _place(CH, PB, BC)
-    ok, safe = (c < CH) & (p < HW), tl.minimum(c, CH - 1)
-    at = (tl.program_id(1) * CH + safe) * HW + p
-    i = tl.load(inverse + safe)
-    z = (tl.load(x + at, mask=ok, other=0.0).to(ACC) - tl.load(mean + safe)) * i
-    g = tl.load(gz + at, mask=ok, other=0.0).to(ACC)
-    tl.store(gz + at, i * (g - tl.load(sums + safe) / N - z * (tl.load(sums + CH + safe) / N)), mask=ok)
-
-
-@triton.jit(do_not_specialize=["B", "C", "groups", "first", "count"])
-def _weight_gradient(
-    gy, x, mean, inverse, partial, B, C, groups, first, count, SIDE: tl.constexpr, TAPS: tl.constexpr, H: tl.constexpr, W: tl.constexpr,
-    HO: tl.constexpr, WO: tl.constexpr, DIL: tl.constexpr, STRIDE: tl.constexpr, NORM: tl.constexpr, IMAGES: tl.constexpr,
-    PB: tl.constexpr, ACC: tl.constexpr,
-):  # fmt: skip
-    """partial (chunks, count·C, TAPS): the gradients of the kernels of the groups from `first` on, over IMAGES images."""
-    own, c, chunk = tl.program_id(0) // C, tl.program_id(0) % C, tl.program_id(1)
-    g, t = first + own, tl.arange(0, TAPS)[:, None]
-    m, i = tl.zeros([1, 1], ACC), tl.zeros([1, 1], ACC)
-    if NORM:
-        m += tl.load(mean + g * C + c)
-        i += tl.load(inverse + g * C + c)
-    total = tl.zeros([TAPS, PB], ACC)
-    for b in range(chunk * IMAGES, min((chunk + 1) * IMAGES, B)):
-        source = (b * groups + g) * C + c
-        base = x + (source if NORM else b * C + c) * H * W
-        for p0 in range(0, HO * WO, PB):
-            p = p0 + tl.arange(0, PB)[None, :]
-            d = tl.load(gy + source * HO * WO + p, mask=p < HO * WO, other=0.0).to(ACC)
-            r = (p // WO) * STRIDE + (t // SIDE - SIDE // 2) * DIL
-            q = (p % WO) * STRIDE + (t % SIDE - SIDE // 2) * DIL
-            inside = (t < SIDE * SIDE) & (p < HO * WO) & (r >= 0) & (r < H) & (q >= 0) & (q < W)
-            u = tl.load(base + r * W + q, mask=inside, other=0.0).to(ACC)
-            if NORM:
-                u = (u - m) * i
-            total += tl.where(inside, tl.maximum(u, 0.0), 0.0) * d
-    tl.store(partial + (chunk * count * C + tl.program_id(0)) * TAPS + tl.arange(0, TAPS), tl.sum(total, 1))
-
-
-class _Depthwise(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, norm: Statistics | None, training: bool, stride: int, dilation: int, *weights: Tensor) -> Tensor:
-        x = x.contiguous()
-        mean, inverse = (x, x) if norm is None else moments(x, norm, training)
-        b, _, h, w = x.shape
-        c, ho, wo = weights[0].shape[1], -(-h // stride), -(-w // stride)
-        ctx.sides = {weight.shape[4]: weight for weight in weights}
-        w3, w5 = (ctx.sides.get(side, weights[0]) for side in (3, 5))
-        n3, n5 = (len(ctx.sides[side]) if side in ctx.sides else 0 for side in (3, 5))
-        y = torch.empty(b, (n3 + n5) * c, ho, wo, dtype=x.dtype, device=x.device)
-        ctx.shape = {"H": h, "W": w, "HO": ho, "WO": wo, "DIL": dilation, "STRIDE": stride, "NORM": norm is not None, "ACC": IN[x.dtype]}
-        ctx.training, ctx.counts, tile = training, (n3, n5), _tile(ho * wo)
-        ctx.save_for_backward(x, mean, inverse, w3, w5)
-        grid = (triton.cdiv(c, tile["BC"]) * triton.cdiv(ho * wo, tile["PB"]), n3 + n5, b)
-        _forward[grid](x, mean, inverse, w3, w5, y, c, n3, n5, **ctx.shape, **tile)
-        return y
+class Mix(torch.autograd.Function):
+    """`PlainFunctions.mix`."""
 
     @staticmethod
-    def backward(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
-        x, mean, inverse, w3, w5 = ctx.saved_tensors
-        gy, (b, ch, h, w), c, (n3, n5), norm = gy.contiguous(), x.shape, w3.shape[1], ctx.counts, ctx.shape["NORM"]
-        gx = None
-        if ctx.needs_input_grad[0]:
-            gx, tile = torch.empty_like(x), _tile(h * w)
-            tiles = triton.cdiv(h * w, tile["PB"])
-            partial = torch.empty(b * tiles, 2, ch, dtype=_wide(x), device=x.device) if norm else x
-            grid = (triton.cdiv(c, tile["BC"]) * tiles, n3 + n5 if norm else 1, b)
-            _backward[grid](gy, x, mean, inverse, w3, w5, gx, partial, c, n3, n5, **ctx.shape, **tile)
-            if norm:
-                sums = partial.sum(0) if ctx.training else torch.zeros(2, ch, dtype=_wide(x), device=x.device)
-                _norm_backward[(triton.cdiv(ch, tile["BC"]) * tiles, b)](
-                    gx, x, mean, inverse, sums, ch, b * h * w, h * w, **tile, ACC=IN[x.dtype]
-                )
-        gradients: list[Tensor | None] = [None] * len(ctx.sides)
-        if any(ctx.needs_input_grad[5:]):
-            chunks, pb = triton.cdiv(b, IMAGES), min(128, triton.next_power_of_2(gy.shape[2] * gy.shape[3]))
-            for k, (side, weight) in enumerate(ctx.sides.items()):
-                count, taps = len(weight), triton.next_power_of_2(side * side)
-                partial = torch.empty(chunks, count * c, taps, dtype=_wide(x), device=x.device)
-                first = n3 if side == 5 else 0
-                _weight_gradient[(count * c, chunks)](
-                    gy, x, mean, inverse, partial, b, c, n3 + n5, first, count, side, taps, **ctx.shape, IMAGES=IMAGES, PB=pb
-                )
-                gradients[k] = partial.sum(0)[:, : side * side].reshape(weight.shape).to(weight.dtype)
-        return gx, None, None, None, None, *gradients
+    def forward(ctx: Any, total: Tensor, y: Tensor, phi: Tensor, norm: Statistics | None, entries: Entries, training: bool) -> Tensor:
+        total, y, phi, ix = total.contiguous(), y.contiguous(), phi.contiguous(), entries.index
+        b, ch, h, w = y.shape
+        c, tile = ch // entries.groups, tiles(h * w)
+        mean, inverse = (y, y) if norm is None else moments(y, norm, training)
+        out = torch.empty_like(total)
+        ctx.sizes, ctx.flags = (b, c, entries.groups), {"HW": h * w, "NORM": norm is not None, "ACC": IN[y.dtype], **tile}
+        grid = (triton.cdiv(c, tile["BC"]) * triton.cdiv(h * w, tile["PB"]), entries.targets, b)
+        _mix[grid](y, mean, inverse, total, phi, ix["groups"], ix["by_target"], out, *ctx.sizes, **ctx.flags)
+        ctx.save_for_backward(y, mean, inverse, phi)
+        ctx.entries, ctx.training = entries, training
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        y, mean, inverse, phi = ctx.saved_tensors
+        g, ix, n, (b, c, groups), flags = g.contiguous(), ctx.entries.index, len(ctx.entries.found), ctx.sizes, ctx.flags
+        gy, gphi, sums, rows, hw = None, None, phi, triton.cdiv(c, flags["BC"]), flags["HW"]
+        if flags["NORM"] or ctx.needs_input_grad[2]:
+            partial = blank(y, triton.cdiv(b, IMAGES), 2, n, c)
+            _sums[(rows, n, len(partial))](g, y, mean, inverse, ix["groups"], ix["targets"], partial, *ctx.sizes, n, **flags, IMAGES=IMAGES)
+            sums = partial.sum(0)
+            gphi = sums[1].sum(-1).to(phi.dtype) if ctx.needs_input_grad[2] else None
+        if ctx.needs_input_grad[1]:
+            gy = torch.empty_like(y)
+            _mix_backward[(rows * triton.cdiv(hw, flags["PB"]), groups, b)](
+                g, y, mean, inverse, phi, sums, ix["order"], ix["targets"], ix["by_group"], gy, *ctx.sizes, n,
+                averaged(b * hw, ctx.training), **flags,
+            )  # fmt: skip
+        return (g if ctx.needs_input_grad[0] else None), gy, gphi, None, None, None

@@ -35,8 +35,10 @@ def set_up(device: torch.device) -> None:
     """What every run on a device wants: on CUDA float32 that is float32, on a CPU an allocator that keeps its memory.
 
     torch lets CUDA's convolutions round to TF32 (10 bits), which makes gradients of a first step wrong by 3 to 8 %.
+    Triton launches its kernels, and torch records its events, on the current device.
     """
     if device.type == "cuda":
+        torch.cuda.set_device(device)
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     else:
         keep_freed_memory()

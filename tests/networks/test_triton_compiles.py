@@ -1,0 +1,41 @@
+"""The Triton kernels compile for an H100, without one. In a process of its own: the other tests interpret them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("triton", reason="Triton comes with torch for CUDA")
+
+CODE = """
+import triton.language as tl
+from triton import compile
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from asap.networks import triton, triton_depthwise
+
+def check(kernel, floats, integers="", **constants):
+    kinds = dict.fromkeys(floats.split(), "*fp32") | dict.fromkeys(integers.split(), "*i32") | {"momentum": "fp32"}
+    kinds |= dict.fromkeys(constants, "constexpr")
+    signature = {name: kinds.get(name, "i32") for name in kernel.arg_names}
+    places = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
+    assert compile(ASTSource(kernel, signature, places), target=GPUTarget("cuda", 90, 32)).asm["cubin"]
+
+tile = {"BC": 8, "PB": 64, "ACC": tl.float32, "NORM": True}
+shape = {"H": 8, "W": 8, "HO": 4, "WO": 4, "DIL": 2, "STRIDE": 2}
+check(triton._sums, "g y mean inverse partial", "groups targets", HW=64, IMAGES=8, **tile)
+check(triton._finish_moments, "partial mean inverse running_mean running_variance", EPS=1e-5, BLOCK=128, ACC=tl.float32)
+check(triton._mix, "y mean inverse total phi out", "groups starts", HW=64, **tile)
+check(triton._mix_backward, "g y mean inverse phi sums gy", "order targets starts", HW=64, **tile)
+check(triton_depthwise._forward, "x mean inverse w3 w5 y", **shape, **tile)
+check(triton_depthwise._backward, "gy x mean inverse w3 w5 gx partial", **shape, **tile)
+del tile["BC"]
+check(triton_depthwise._weight_gradient, "gy x mean inverse partial", SIDE=3, TAPS=16, IMAGES=8, **shape, **tile)
+"""
+
+
+def test_for_an_h100(tmp_path):
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    ended = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
