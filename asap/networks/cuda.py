@@ -128,12 +128,11 @@ def pointwise(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def factorized(x: Tensor, weights: list[Tensor]) -> Tensor:
-    """`FactorizedReduce` without its BatchNorm, G of one x (B, C, H, W): weights two of (G, D, C, 1, 1) → (B, G·2D, H/2, W/2)."""
-    x = F.relu(x)
+    """`FactorizedReduce` without its ReLU and BatchNorm, G of one x (B, C, H, W): weights two of (G, D, C, 1, 1) → (B, G·2D, H/2, W/2)."""
     if x.shape[2] % 2 or x.shape[3] % 2:
         x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
     b, c, h, w = x.shape
-    corners = [x[:, :, i::2, i::2].reshape(b, 1, c, -1) for i in (0, 1)]
+    corners = x.view(b, c, h // 2, 2, w // 2, 2).diagonal(0, 3, 5).permute(4, 0, 1, 2, 3).reshape(2, b, 1, c, -1)  # x[:, :, i::2, i::2]
     halves = [torch.matmul(weight.flatten(2), corner) for weight, corner in zip(weights, corners, strict=True)]  # (B, G, D, H·W)
     return torch.cat(halves, 2).view(b, -1, h // 2, w // 2)
 
@@ -170,7 +169,7 @@ class Chain:
             return x
         if not self.rounds:
             if isinstance(self.operations[0], FactorizedReduce):
-                return factorized(x, [half.tensor() for half in self.halves])
+                return factorized(F.relu(x), [half.tensor() for half in self.halves])
             return torch.cat([op.body(x).contiguous() for op in self.operations], 1)
         norm, stride = None, self.stride
         for depthwise, points in self.rounds:
@@ -243,13 +242,15 @@ class BatchedSupernet(Supernet):
         if active is not None:
             masks = {kind: [[o in row for o in range(len(self.operations))] for row in rows] for kind, rows in active.items()}
             phi = {kind: weights * torch.tensor(masks[kind], device=x.device) for kind, weights in phi.items()}
-        s0 = s1 = self.stem(x.contiguous())
+        s0 = s1 = Source(self.stem(x.contiguous()))
         for cell, plan in zip(self.cells, self.plans, strict=True):
-            s0, s1 = s1, self._cell(cell, plan, s0, s1, phi[str(cell.kind)], functions)
-        return self.head(s1.mean((2, 3)))
+            s0, s1 = s1, Source(self._cell(cell, plan, s0, s1, phi[str(cell.kind)], functions))
+        return self.head(s1.x.mean((2, 3)))
 
-    def _cell(self, cell: Any, plan: Plan, s0: Tensor, s1: Tensor, phi: Tensor, functions: Any) -> Tensor:
-        sources = [self._preprocess(module, s) for module, s in zip(cell.preprocess, (s0, s1), strict=True)]
+    def _cell(self, cell: Any, plan: Plan, s0: Source, s1: Source, phi: Tensor, functions: Any) -> Tensor:
+        sources = [
+            _preprocess(module, s, isinstance(module, FactorizedReduce)) for module, s in zip(cell.preprocess, (s0, s1), strict=True)
+        ]
         b, c, h, w = sources[1].shape
         h, w = -(-h // cell.stride(0)), -(-w // cell.stride(0))
         weights, total = plan.weights(phi), sources[1].new_zeros(cell.nodes, b, c * h * w)  # the sums of the nodes that are still open
@@ -262,11 +263,9 @@ class BatchedSupernet(Supernet):
                 sources.append(node.reshape(b, c, h, w))
         return torch.cat(sources[2:], 1)
 
-    @staticmethod
-    def _preprocess(module: Any, s: Tensor) -> Tensor:
-        reduces = isinstance(module, FactorizedReduce)
-        y = module.norm(factorized(s, [conv.weight[None] for conv in module.convs])) if reduces else module(Source(s))
-        return y.contiguous()
+
+def _preprocess(module: Any, s: Source, reduces: bool) -> Tensor:
+    return module.norm(factorized(s.read("rectified"), [conv.weight[None] for conv in module.convs])) if reduces else module(s)
 
 
 def supernet_on(device: torch.device, batched: bool, *shape: Any) -> Supernet:

@@ -9,7 +9,6 @@ does more than is counted.
 from __future__ import annotations
 
 import json
-import json
 import sys
 import time
 from collections import Counter
@@ -22,7 +21,7 @@ sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.par
 
 import bench
 import torch
-from gpu_steps import FORMS, batches_of, iteration, running_search
+from gpu_steps import batches_of, iteration, running_search
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
