@@ -10,9 +10,9 @@ Weights, BatchNorm's statistics and the optimizer are those of `Supernet`: their
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
-from functools import cached_property
-from importlib.util import find_spec
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -210,13 +210,19 @@ class Plan:
         return iter(phi.flatten().index_select(0, self.columns).split(self.counts))
 
 
+@cache
 def fastest_functions(device: torch.device) -> Any:
-    """Triton's functions on a CUDA device where it is installed, else the plain ones."""
-    if device.type != "cuda" or find_spec("triton") is None:
-        return PlainFunctions
-    from .triton_depthwise import TritonFunctions
+    """Triton's functions on a CUDA device where they run, which wants a C compiler; else the plain ones."""
+    if device.type == "cuda":
+        try:
+            from .triton_depthwise import TritonFunctions
 
-    return TritonFunctions
+            image, weight = torch.ones(1, 1, 4, 4, device=device), torch.ones(1, 1, 1, 3, 3, device=device)
+            TritonFunctions.depthwise(image, None, [weight], 1, 1, False)
+            return TritonFunctions
+        except Exception as error:
+            print(f"Triton does not run here, and torch takes its place: {' '.join(str(error).split())[:160]}", file=sys.stderr)
+    return PlainFunctions
 
 
 class BatchedSupernet(Supernet):

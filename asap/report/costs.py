@@ -19,6 +19,8 @@ from .figure6 import found
 CPU_CORE_WATTS, GTX_1080_TI_WATTS, H100_WATTS = 10, 250, 700
 #: What this project set out to reach on a CPU.
 TARGETS = {"search": 3.5, "evaluation": 2.0, "input": 20.0}
+#: And on a GPU, by the operations left on an edge: kernels and GB of an iteration at paper scale in float32.
+GPU_AIM = {"7 left": (6400, 99), "4 left": (5600, 69), "1 left": (3400, 29)}
 #: Iterations (a w step and an α step) of the paper's search: 50 epochs of 260, and steps of its evaluation: 1,500 epochs of 390.
 SEARCH_ITERATIONS, EVALUATION_STEPS = 50 * 260, 1500 * 390
 
@@ -41,7 +43,7 @@ def cpu() -> dict[str, Any] | None:
 
 def gpus() -> list[dict[str, Any]]:
     """The benchmarks of GPUs."""
-    return [r for r in benchmarks() if r["machine"]["device"] != "cpu" and "variants" in r["search"]]
+    return [r for r in benchmarks() if r["machine"]["device"] != "cpu" and "variants" in r.get("search", {})]
 
 
 def where(record: dict[str, Any]) -> str:
@@ -138,6 +140,28 @@ def hour_rows() -> pd.DataFrame:
     return rows_frame(["what", "on", "from", "hours", "kWh, at most"], [
         [what, on, source, f"{hours:.2f}" if hours < 100 else f"{hours:,.0f}", f"{hours * watts / 1000:.3g}"]
         for what, on, source, hours, watts in lines
+    ])  # fmt: skip
+
+
+def counts() -> dict[str, Any] | None:
+    """What a search step launches and moves on a GPU as counted without one, or None where that is not recorded."""
+    return next((r for r in benchmarks() if "counts" in r), None)
+
+
+def count_rows(record: dict[str, Any], gpu: dict[str, Any] | None) -> pd.DataFrame:
+    """The counts of an iteration against the aim, how long a copy of as much takes on the GPU, and what it measured of the same design."""
+    measured: dict[str, float] = {}
+    if gpu:
+        variants, one_by_one = gpu["search"]["variants"], "float32, graphs, one edge after another"
+        batched = "float32, graphs" if one_by_one in variants else "float32, graphs, batched edges and Triton"
+        steps = {"7 left": batched, "7 left, one edge after another": one_by_one if one_by_one in variants else "float32, graphs"}
+        measured = {name: variants[variant]["seconds"] for name, variant in steps.items() if variant in variants}
+    speed = gpu.get("ceilings", {}).get("copy_tb_s") if gpu else None
+    return rows_frame(["operations left on an edge", "kernels", "at most, the aim", "GB", "at most, GB", "ms, as a copy of as much", "ms, measured"], [
+        [name.replace(" left", ""), f"{count['kernels']:,}", f"{GPU_AIM[name][0]:,}" if name in GPU_AIM else DASH, f"{count['gb']:.1f}",
+         str(GPU_AIM[name][1]) if name in GPU_AIM else DASH, f"{count['gb'] / speed:.0f}" if speed else DASH,
+         f"{1000 * measured[name]:.0f}" if name in measured else DASH]
+        for name, count in record["counts"].items()
     ])  # fmt: skip
 
 

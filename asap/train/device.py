@@ -38,7 +38,8 @@ def set_up(device: torch.device) -> None:
     Triton launches its kernels, and torch records its events, on the current device.
     """
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        if device.index is not None:
+            torch.cuda.set_device(device)
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     else:
         keep_freed_memory()

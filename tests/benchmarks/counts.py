@@ -108,7 +108,7 @@ def counted(left: int = 7, form: str = "batched", **shape: int) -> Counts:
             run.network.functions = triton_depthwise.TritonFunctions
         for group in run.optimizer.param_groups:
             group["fused"] = True
-        run.masks = run.method
+        run.masking = True  # as with graphs
         kept = bench.left_on_each_edge(left)
         masks = {k: run.network.alive[k].copy() for k in CELL_KINDS}
         for kind, edges in kept.items():

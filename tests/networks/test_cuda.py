@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from asap.networks.cuda import BatchedSupernet, supernet_on
+from asap.networks.cuda import BatchedSupernet, PlainFunctions, fastest_functions, supernet_on
 from asap.networks.supernet import Supernet
 from asap.paper.space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, edges
 from asap.search.alpha import frozen
@@ -152,6 +152,12 @@ def test_steps_on_either_network_are_steps_of_one_search():
 def test_a_cpu_gets_the_plain_supernet_in_channels_last():
     network = supernet_on(torch.device("cpu"), True, ASAP_OPERATIONS, 4, 3)
     assert type(network) is Supernet and network.stem[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there Triton runs")
+def test_where_triton_does_not_run_torch_takes_its_place(capsys):
+    assert fastest_functions(torch.device("cuda:7")) is fastest_functions(torch.device("cuda:7")) is PlainFunctions
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_gradients_are_views_of_one_gradient():

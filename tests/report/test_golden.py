@@ -55,7 +55,8 @@ def second_table():
 def cost_tables():
     cpu = costs.cpu()
     gpus = [table for gpu in costs.gpus() for table in (costs.gradient_rows(gpu), costs.variant_rows(gpu))]
-    return [costs.ratio_rows(cpu), costs.bound_rows(cpu), costs.method_rows(), costs.precision()[0], costs.hour_rows(), *gpus]
+    counted = costs.count_rows(costs.counts(), costs.gpus()[0])
+    return [costs.ratio_rows(cpu), costs.bound_rows(cpu), costs.method_rows(), costs.precision()[0], costs.hour_rows(), *gpus, counted]
 
 
 def first_table():

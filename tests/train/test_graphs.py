@@ -10,7 +10,9 @@ import asap.train.evaluate
 from asap.networks.cuda import BatchedSupernet
 from asap.networks.supernet import Supernet
 from asap.records.run import TIME_COLUMNS, Run
+from asap.train import device as machine
 from asap.train import graphs
+from asap.train.batches import Batches, Split, _uploaded
 from asap.train.ends import OutOfTime
 from asap.train.graphs import Graphed, graphed
 
@@ -191,6 +193,30 @@ def test_an_evaluation_with_replayed_steps_leaves_the_same_record(monkeypatch, q
         monkeypatch.setattr(asap.train.evaluate, "graphed", recorded(backends))
     pd.testing.assert_frame_equal(*found, check_exact=True)
     assert [backend.log.count("capture") for backend in backends] == [1]
+
+
+def test_a_run_s_device_is_the_current_one_and_float32_is_float32(monkeypatch):
+    """Triton launches on the current device; `cuda` without a number is that already."""
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    torch.backends.cuda.matmul.allow_tf32 = True
+    for name in ("cuda", "cuda:1"):
+        machine.set_up(torch.device(name))
+    assert chosen == [torch.device("cuda:1")]
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_a_gpu_validates_in_large_batches_and_gets_an_epoch_s_numbers_at_once():
+    split = Split(torch.randint(256, (2500, 8, 8, 3), dtype=torch.uint8), torch.arange(2500) % 10)
+    mean = torch.full((3,), 0.5)
+    made = {name: Batches(split, 96, mean, mean, torch.device(name), pad=1, cutout=2) for name in ("cpu", "meta")}
+    assert [len(labels) for _, labels in made["meta"].in_order()] == [1000, 1000, 500]
+    assert [len(labels) for _, labels in made["cpu"].in_order()] == [96] * 26 + [4]
+    stream = torch.Generator().manual_seed(0)
+    drawn = [made["cpu"]._draw(torch.arange(96), stream) for _ in range(3)]
+    for numbers, moved in zip(drawn, _uploaded(drawn, torch.device("cpu")), strict=True):
+        assert all(torch.equal(*pair) for pair in zip(made["cpu"]._build(numbers), made["cpu"]._build(moved), strict=True))
 
 
 @pytest.mark.gpu
