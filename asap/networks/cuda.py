@@ -99,14 +99,12 @@ class PlainFunctions:
 
         weights: one (K, C, 1, k, k) for each side k; G = ΣK. x has one group, which all read, or G, one for each.
         """
-        b, _, h, w = x.shape
-        counts, c = [len(weight) for weight in weights], weights[0].shape[1]
-        x = F.relu(x if norm is None else norm.normalise(x, training)).view(b, -1, c, h, w)
-        parts = x.split(counts, 1) if x.shape[1] == sum(counts) else [x] * len(weights)
+        (b, _, h, w), (c, counts) = x.shape, (weights[0].shape[1], [len(weight) for weight in weights])
+        x = F.relu(x if norm is None else norm.normalise(x, training)).view(b, -1, c, h, w).expand(b, sum(counts), c, h, w)
         outputs = []
-        for part, weight, k in zip(parts, weights, counts, strict=True):
-            read, pad = part.expand(b, k, c, h, w).reshape(b, k * c, h, w), dilation * (weight.shape[4] // 2)
-            outputs.append(F.conv2d(read, weight.flatten(0, 1), None, stride, pad, dilation, k * c))
+        for part, weight, k in zip(x.split(counts, 1), weights, counts, strict=True):
+            pad = dilation * (weight.shape[4] // 2)
+            outputs.append(F.conv2d(part.reshape(b, k * c, h, w), weight.flatten(0, 1), None, stride, pad, dilation, k * c))
         return torch.cat(outputs, 1)
 
     @staticmethod

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import printable
@@ -22,13 +23,18 @@ class _Job:
     """A run under way."""
 
     def __init__(self, planned: Planned, root: Path, seconds: float) -> None:
-        self.planned, self.began = planned, time.monotonic()
+        self.planned, self.began, self.told = planned, time.monotonic(), False
         self.said = tempfile.TemporaryFile()  # noqa: SIM115  (not a pipe, which would fill)
         command = [*ASAP, *shlex.split(planned.command())[1:], "--runs-root", str(root)]
         if seconds < math.inf:  # it ends by itself, too, where nobody is left to tell it
-            command += ["--minutes", f"{seconds / 60:.4f}"]
+            command += ["--minutes", f"{max(seconds, 1.0) / 60:.4f}"]
         # in a session of its own, so that a terminal's Ctrl-C reaches it once: from here
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self.said, start_new_session=True)
+
+    def stop(self) -> None:
+        """Tell it to write its checkpoint and end."""
+        self.told = True
+        self.process.terminate()
 
     def end(self, root: Path, seconds: float | None = None) -> str:
         """What became of it: finished, stopped (it goes on from its checkpoint) or failed, with its last line. seconds: to wait for it."""
@@ -42,9 +48,10 @@ class _Job:
         self.said.close()
         if status == 0:
             return f"finished in {(time.monotonic() - self.began) / 60:.1f} min" if self.planned.finished(root) else "stopped"
-        if status < 0 or status > 128:  # by a signal
+        if status > 128 or (status < 0 and self.told):  # by a signal
             return "stopped"
-        return f"failed: {next((line.removeprefix('asap: ') for line in reversed(lines) if line.strip()), f'status {status}')}"
+        last = next((line.removeprefix("asap: ") for line in reversed(lines) if line.strip()), "it said nothing")
+        return f"failed: {last}" if status > 0 else f"failed: ended by signal {-status}"
 
 
 def run_left(study: Study, root: Path, jobs: int, minutes: float) -> int:
@@ -60,7 +67,8 @@ def run_left(study: Study, root: Path, jobs: int, minutes: float) -> int:
     failed, kill = 0, math.inf
 
     def say(name: str, text: str) -> None:
-        print(printable(f"{name}: {text}"), file=sys.stderr, flush=True)
+        with suppress(OSError):  # the terminal may be gone
+            print(printable(f"{name}: {text}"), file=sys.stderr, flush=True)
 
     with Signals() as signals:
         signals.waiting = True
@@ -69,7 +77,7 @@ def run_left(study: Study, root: Path, jobs: int, minutes: float) -> int:
                 if kill == math.inf and (signals.asked or time.monotonic() > end):
                     kill, waiting = time.monotonic() + GRACE, {}
                     for job in running.values():
-                        job.process.terminate()
+                        job.stop()
                 for name in [name for name, job in running.items() if job.process.poll() is not None]:
                     became = running.pop(name).end(root)
                     failed += became.startswith("failed")
@@ -86,7 +94,7 @@ def run_left(study: Study, root: Path, jobs: int, minutes: float) -> int:
                 time.sleep(0.1)
         finally:
             for job in running.values():
-                job.process.terminate()
+                job.stop()
             for name, job in running.items():
                 say(name, job.end(root, LAST))
         if signals.asked:

@@ -88,6 +88,11 @@ def test_a_run_that_fails_leaves_a_line_and_the_others_go_on(stand_in, capsys):
     assert sum("not begun, since trial/asap-digits-tiny-seed0" in text for text in said) == 1
 
 
+def test_a_run_that_crashes_has_failed(stand_in, capsys):
+    run, _ = stand_in("os.kill(os.getpid(), signal.SIGKILL)")
+    assert run(2) == 2 and capsys.readouterr().err.count("failed: ended by signal 9") == 2
+
+
 def test_when_the_minutes_are_over_the_runs_stop_with_what_they_have(stand_in, capsys):
     run, log = stand_in("time.sleep(30)")
     began = time.monotonic()
