@@ -57,19 +57,14 @@ class Setting:
 
     def _relations(self) -> dict[str, bool]:
         memory = 7 * 8 * self.repetitions * self.operations / 1e9  # GB
+        reach = self.gap / 2 + abs(self.shift) + self.spread * (self.noise == "unequal")
+        reads = self.schedule in WITHOUT_RADIUS
         return {
             f"repetitions × operations need {memory:.1f} GB; at most 1": memory <= 1,
             "spread is of the other noises; rademacher steps are ±1": self.spread == 1 or self.noise != "rademacher",
-            "gap/2 + |shift|, and with noise unequal spread too, must not exceed 1": self.gap / 2
-            + abs(self.shift)
-            + self.spread * (self.noise == "unequal")
-            <= 1,
-            f"schedule {self.schedule} has no temperature: it takes no coupled gradients": not (
-                self.coupled and self.schedule in WITHOUT_RADIUS
-            ),
-            f"schedule {self.schedule} needs steps in [-1, 1], which Adam's are not": not (
-                self.optimizer == "adam" and self.schedule in WITHOUT_RADIUS
-            ),
+            "gap/2 + |shift|, and with noise unequal spread too, must not exceed 1": reach <= 1,
+            f"schedule {self.schedule} has no temperature: it takes no coupled gradients": not (reads and self.coupled),
+            f"schedule {self.schedule} needs steps in [-1, 1], which Adam's are not": not (reads and self.optimizer == "adam"),
             "schedule certified has no radius to shrink": self.shrink == 1 or self.schedule != "certified",
         }
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from asap import cli
-from asap.paper.space import published_cell, published_cells
+from asap.paper.space import cell_label, published_cell, published_cells
 from asap.records.parameters import EvaluationParameters, ParameterError, SearchParameters, from_notebook, make, run_name
 
 
@@ -206,7 +206,8 @@ def test_a_cell_of_one_s_own_has_a_size_and_a_picture(capsys, tmp_path):
     assert json.loads(capsys.readouterr().out)["mine.json"]["parameters"] == 2538046
     for cell in (str(folder), "random-3"):
         assert cli.main(["plot", cell, "--output", str(tmp_path / "cell.svg")]) == 0
-        assert (tmp_path / "cell.svg").read_text().count("<svg") == 3
+        drawn = (tmp_path / "cell.svg").read_text()
+        assert drawn.count("<svg") == 3 and all(f">{text}</text>" in drawn for text in (cell_label(cell), "normal cell", "reduction cell"))
 
 
 def test_an_evaluation_knows_which_genotype_it_trained(capsys, tmp_path):
