@@ -48,6 +48,7 @@ def fails(capsys, *words):
         (["evaluate", "--gpu", "0"], "did you mean device?"),
         (["evaluate", "--arch", "ASAP"], "did you mean cell?"),
         (["evaluate", "--cell", "ASAP", "--nodes", "2"], "nodes is a parameter of a search"),
+        (["search", "--folder", "."], "give the folder's path to --dataset"),
         (["search", "--cell", "ASAP"], "cell is a parameter of an evaluation"),
         (["evaluate", "--cell", "x" * 5000], "cell must have at most 4096 bytes"),
         (["evaluate", "--cell", "no/such.json"], "there is no file no/such.json"),
