@@ -1,8 +1,7 @@
 """The command line: `asap search|evaluate|predict|score|theory|cells|plot|runs|study`, with the parameters by name.
 
-Progress goes to standard error; the last line on standard output is the run's folder. Exit status: 2 and one line on
-standard error for bad input, 1 for a run that failed, 130, 143 or 129 when interrupted by
-Ctrl-C, SIGTERM or SIGHUP.
+Progress goes to standard error; the last line on standard output is the run's folder. Exit status: 2 and one line on standard error for
+bad input, 1 for a run that failed, 130, 143 or 129 when interrupted by Ctrl-C, SIGTERM or SIGHUP.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import UserError, printable
+from .errors import UserError, print_all_characters, printable
 from .records.fields import add_arguments
 from .records.parameters import EvaluationParameters, SearchParameters, make, runs_root
 from .records.presets import SCALES
@@ -39,6 +38,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    print_all_characters()
     try:
         return _command(sys.argv[1:] if argv is None else argv)
     except UserError as error:

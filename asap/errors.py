@@ -1,6 +1,8 @@
-"""The errors that a user can mend, each one line, and the reading of a file that may hold anything."""
+"""The errors that a user can mend, each one line, what a terminal can show, and the reading of a file that may hold anything."""
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,13 @@ class UserError(ValueError):
 def printable(text: object) -> str:
     """A text for a terminal: control characters, line breaks and what cannot be encoded stand as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in str(text))
+
+
+def print_all_characters() -> None:
+    """From here on, what standard output's encoding lacks (∞ and δ, in a file on Windows) is printed as an escape, and is no error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def read_content(path: Path, most: int) -> bytes:

@@ -79,6 +79,7 @@ class Common:
         check(self)
         choices = f"{', '.join(DATASETS)}, or an image folder"
         self._agree(f"dataset must be one of {choices}, not {shown(self.dataset)}", self.dataset in DATASETS or bool(self.folder))
+        self._agree("folder is found from dataset: give the folder's path to --dataset", self.dataset not in DATASETS or not self.folder)
         self._agree(f"image_size must be 0 or at least 8, not {self.image_size}", not 0 < self.image_size < 8)
         self._agree(f"study must be a plain folder name, not {shown(self.study)}", self.study.replace("-", "").replace("_", "").isalnum())
 

@@ -112,10 +112,10 @@ def derived(genotype: Genotype, kind: str, title: str, undecided: Iterable[tuple
 
 
 def standalone(name: str, genotype: Genotype) -> str:
-    """An SVG file of both cells of a genotype, one below the other."""
-    parts, width, top = [], 0.0, 0.0
+    """An SVG file of both cells of a genotype, one below the other, as wide as the name needs."""
+    parts, width, top = [f'<text x="2" y="14">{escape(name)}</text>'], 8.0 * len(name), 24.0
     for kind, kind_name in NAMES.items():
-        drawn = derived(genotype, kind, f"{name}: {kind_name}")
+        drawn = derived(genotype, kind, kind_name)
         _, _, wide, high = map(float, re.findall(r'viewBox="([^"]*)"', drawn)[0].split())
         parts.append(drawn.replace("<svg ", f'<svg y="{top:.0f}" width="{wide:.0f}" height="{high:.0f}" ', 1))
         width, top = max(width, wide), top + high + 12

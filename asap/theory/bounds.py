@@ -10,9 +10,10 @@ Algorithm 1, certified.py has Theorem C's rule.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import zeta
 
 from ..errors import UserError
@@ -23,13 +24,6 @@ SCHEDULES = ("theorem2", "literal", "stitched", "mixture", "pairwise", "bernstei
 
 class TheoryError(UserError):
     """A setting outside what the theorem or the simulator speaks of."""
-
-
-def check(conditions: Mapping[str, bool]) -> None:
-    """Raise `TheoryError` with the first message whose condition fails."""
-    for message, holds in conditions.items():
-        if not holds:
-            raise TheoryError(message)
 
 
 def check_nu(operations: int, log_nu: Callable[[int], float], horizon: int) -> None:
@@ -43,11 +37,23 @@ def check_nu(operations: int, log_nu: Callable[[int], float], horizon: int) -> N
             raise TheoryError(f"N·ν_t < e^t fails at t = {t}: ρ_t would not be positive")
 
 
-def stitched_radius(t: np.ndarray, alpha: float) -> np.ndarray:
-    """Radius r_t with P(∃t ≥ 1: S_t − E S_t ≥ t r_t) ≤ alpha for increments in [−1, 1] (stitching, η = 2, s = 1.4)."""
+def stitched_bound(variance: np.ndarray, alpha: float, scale: float = 0.0) -> np.ndarray:
+    """u(V) with P(∃t ≥ 1: S_t − E S_t ≥ u(V_t)) ≤ alpha, V_t ≥ 1: stitching with η = 2, s = 1.4 (Howard et al. 2021, Theorem 1).
+
+    Increments in [−1, 1] are sub-Gaussian, scale 0, with V_t = t; with a scale, the boundary is of a sub-gamma process.
+    """
     eta, s = 2.0, 1.4
-    level = s * np.log(np.log(eta * t)) + math.log(zeta(s) / (alpha * math.log(eta) ** s))
-    return (eta**0.25 + eta**-0.25) / math.sqrt(2) * np.sqrt(t * level) / t
+    level = s * np.log(np.log(eta * variance)) + math.log(zeta(s) / (alpha * math.log(eta) ** s))
+    k1, linear = (eta**0.25 + eta**-0.25) / math.sqrt(2), (math.sqrt(eta) + 1) / 2 * scale * level
+    return np.sqrt(k1**2 * variance * level + linear**2) + linear
+
+
+def bernstein_bound(variance: np.ndarray, alpha: float) -> np.ndarray:
+    """u(V) with P(∃t: S_t − E S_t ≥ u(V_t)) ≤ alpha, V_t = Σ(g_s − ĝ_{s−1})², increments in [−1, 1].
+
+    The stitched sub-gamma boundary with scale 2 of the empirical Bernstein process (Howard et al. 2021, Theorem 4).
+    """
+    return stitched_bound(np.maximum(variance, 1.0), alpha, 2.0)
 
 
 def mixture_radius(t: np.ndarray, alpha: float, rho: float) -> np.ndarray:
@@ -64,12 +70,15 @@ MIXTURE_RHO = 100.0  # α steps
 
 
 def radius(schedule: str, t: np.ndarray, operations: int, delta: float) -> np.ndarray:
-    """The radius b_t of a schedule: an operation goes where it trails the leader by more than about 2·t·b_t."""
+    """The radius b_t of a schedule: an operation goes where it trails the leader by more than about 2·t·b_t.
+
+    Raises `TheoryError` for a schedule that has none.
+    """
     t = np.asarray(t, dtype=np.float64)
-    if schedule in ("theorem2", "literal"):
+    if schedule == "theorem2":
         return beta(t, operations, delta)
     if schedule == "stitched":
-        return stitched_radius(t, delta / (2 * operations))
+        return stitched_bound(t, delta / (2 * operations)) / t
     if schedule == "mixture":
         return mixture_radius(t, delta / operations, MIXTURE_RHO)
     if schedule == "pairwise":  # the best against each of N − 1 others, whose difference moves by at most 2 a step
@@ -77,16 +86,14 @@ def radius(schedule: str, t: np.ndarray, operations: int, delta: float) -> np.nd
     raise TheoryError(f"the schedule {schedule} has no radius that is a function of time alone")
 
 
-def bernstein_bound(variance: np.ndarray, alpha: float) -> np.ndarray:
-    """u(V) with P(∃t: S_t − E S_t ≥ u(V_t)) ≤ alpha, V_t = Σ(g_s − ĝ_{s−1})², increments in [−1, 1].
-
-    The stitched sub-gamma boundary with scale 2 of the empirical Bernstein process (Howard et al. 2021, Theorem 4).
-    """
-    eta, s, scale = 2.0, 1.4, 2.0
-    v = np.maximum(variance, 1.0)
-    level = s * np.log(np.log(eta * v)) + math.log(zeta(s) / (alpha * math.log(eta) ** s))
-    k1, k2 = (eta**0.25 + eta**-0.25) / math.sqrt(2), (math.sqrt(eta) + 1) / 2
-    return np.sqrt(k1**2 * v * level + (k2 * scale * level) ** 2) + k2 * scale * level
+def _time_of(width: Callable[[float], float], level: float) -> float:
+    """The time t ≥ 1 at which a width that falls with t comes down to a level: 1 where it begins below, infinite where level ≤ 0."""
+    if level <= 0:
+        return math.inf
+    end = 1.0
+    while width(math.exp(end)) > level:
+        end *= 1.5
+    return math.exp(brentq(lambda log_t: width(math.exp(log_t)) - level, 0.0, end)) if width(1.0) > level else 1.0
 
 
 def predicted_stop(schedule: str, gap: float, operations: int, delta: float, deviation: float = 1.0) -> float:
@@ -95,24 +102,13 @@ def predicted_stop(schedule: str, gap: float, operations: int, delta: float, dev
     deviation: the standard deviation of a gradient in units of L, which only `bernstein` makes use of.
     Infinite for a gap that is not positive.
     """
-    if gap <= 0:
-        return math.inf
 
-    def wide(log_t: float) -> bool:
-        t = np.array([math.exp(log_t)])
+    def width(t: float) -> float:
         if schedule == "bernstein":
-            width = bernstein_bound(t * deviation**2, delta / (2 * operations)) / t
-        else:
-            width = radius(schedule, t, operations, delta)
-        return 2 * float(width[0]) > gap
+            return 2 * float(bernstein_bound(np.asarray(t * deviation**2), delta / (2 * operations))) / t
+        return 2 * float(radius(schedule, np.asarray(t), operations, delta))
 
-    low, high = 0.0, 1.0
-    while wide(high):
-        high *= 1.5
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if wide(middle) else (low, middle)
-    return math.exp(high)
+    return _time_of(width, gap)
 
 
 def expected_stop(gap: float, operations: int, delta: float) -> float:
@@ -124,17 +120,10 @@ def expected_stop(gap: float, operations: int, delta: float) -> float:
     if gap <= 0:
         return math.inf
 
-    def wide(t: float, allowed: float) -> bool:
-        return 2 * float(beta(t, operations, delta)) * (1 + math.log(operations) / t) > allowed
+    def width(t: float) -> float:
+        return 2 * float(beta(t, operations, delta)) * (1 + math.log(operations) / t)
 
-    bounds = []
-    for eta in np.linspace(0.02, 0.98, 97):
-        high = 8.0  # β_t falls from there on, for every N ≥ 2 and δ < 1
-        while wide(high, (1 - eta) * gap):
-            high *= 2
-        low = high / 2 if high > 8 else 0.0
-        while high - low > 1:
-            middle = math.floor((low + high) / 2)
-            low, high = (middle, high) if middle < 1 or wide(middle, (1 - eta) * gap) else (low, middle)
-        bounds.append(high + 8 * (1 + math.log(operations - 1)) / (eta * gap) ** 2 + 1)
-    return min(bounds)
+    return min(
+        math.ceil(_time_of(width, (1 - eta) * gap)) + 8 * (1 + math.log(operations - 1)) / (eta * gap) ** 2 + 1
+        for eta in np.linspace(0.02, 0.98, 97)
+    )

@@ -36,20 +36,17 @@ class Wealth:
         log = self.log[rows]
         return logsumexp(log, axis=(1, 3)) - math.log((log.shape[1] - 1) * len(FRACTIONS))
 
-    def losers(self, alive: np.ndarray, delta: float) -> np.ndarray | None:
-        """Which operations go, (R, N), or None for none. Where all that are left would, the one with the least against it stays."""
-        level = -math.log(delta)
+    def losers(self, alive: np.ndarray, delta: float) -> np.ndarray:
+        """Which operations go, (R, N). Where all that are left would, the one with the least against it stays."""
+        lost, level = np.zeros_like(alive), -math.log(delta)
         rows = np.flatnonzero((self.log.max((1, 3)) >= level).any(1))  # an average is at most the largest
-        if not len(rows):
-            return None
-        against = self.against(rows)
-        lost = alive[rows] & (against >= level)
-        empty = ~(alive[rows] & ~lost).any(1)
-        kept = np.where(alive[rows], against, np.inf).argmin(1)
-        lost[empty, kept[empty]] = False
-        hit = np.zeros_like(alive)
-        hit[rows] = lost
-        return hit if hit.any() else None
+        if len(rows):
+            against = np.where(alive[rows], self.against(rows), np.inf)
+            over = alive[rows] & (against >= level)
+            empty = ~(alive[rows] & ~over).any(1)
+            over[empty, against.argmin(1)[empty]] = False
+            lost[rows] = over
+        return lost
 
     def keep(self, repetitions: np.ndarray) -> None:
         """Go on with these repetitions alone, (R,)."""
@@ -120,35 +117,31 @@ def false_certificates(case: str, operations: int, delta: float, repetitions: in
     squares = np.zeros((repetitions, operations, operations))
     sums, seen, last, failures = np.zeros(repetitions), np.zeros(repetitions), np.zeros(alive.shape), 0
     for t in range(1, horizon + 1):
-        shape = alive.shape
         if case == "scale from the past":
-            drawn = rng.standard_t(3, shape) * np.where(np.abs(last).max(1, keepdims=True) > 3, 3.0, 1.0)
+            drawn = rng.standard_t(3, alive.shape) * np.where(np.abs(last).max(1, keepdims=True) > 3, 3.0, 1.0)
             difference = drawn[:, :, None] - drawn[:, None, :]
             scale = CLIP * np.sqrt(squares / max(t - 1, 1))
             evidence = np.clip(np.divide(difference, scale, out=np.zeros_like(scale), where=scale > 0), -1, 1)
             squares += difference**2
         else:
-            means = np.zeros(shape)
+            means = np.zeros(alive.shape)
             if case == "adaptive means":
                 lead = np.where(seen < -3, -0.1, np.where((seen > 3) & (sums + 0.1 <= 1e-9), 0.1, 0.0))
                 means[:, 1:], sums = 2 * lead[:, None], sums + lead  # of X, which is half the difference
-            drawn = np.where(rng.random(shape) < (1 + means) / 2, 1.0, -1.0)
+            drawn = np.where(rng.random(alive.shape) < (1 + means) / 2, 1.0, -1.0)
             if case == "antithetic tie":
                 drawn = np.where(np.arange(operations) == 0, -1.0, 1.0) * drawn[:, :1]
             evidence = (drawn[:, :, None] - drawn[:, None, :]) / 2
         wealth.bet(evidence, alive)
         last, seen = drawn, seen + evidence[:, 1, 0]
         hit = wealth.losers(alive, delta)
-        if hit is None:
-            continue
-        alive = alive & ~hit
-        lost = hit[:, 0]
-        failures += int(lost.sum())
-        keep = ~lost & (alive.sum(1) > 1)
+        failures += int(hit[:, 0].sum())
+        alive &= ~hit
+        keep = alive[:, 0] & (alive.sum(1) > 1)
+        if not keep.any():
+            break
         if not keep.all():
             alive, last, sums, seen, squares = (value[keep] for value in (alive, last, sums, seen, squares))
             wealth.keep(keep)
-            if not len(alive):
-                break
     high = binomtest(failures, repetitions, alternative="less").proportion_ci(0.95).high
     return {"failures": failures, "high": float(high)}

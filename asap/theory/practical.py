@@ -9,43 +9,31 @@ from typing import Any
 import numpy as np
 
 from ..paper.equations import EPOCH_SCHEDULES, beta, temperature
-from .bounds import check
+from ..records.fields import check, parameter
+from .bounds import TheoryError
 
 
 @dataclass(frozen=True)
 class Practical:
     """The search's own schedules at its own budget: α moves by ±rate, T falls per epoch, Φ < θ goes (4.1)."""
 
-    schedule: str = "exponential"  # of paper/equations.py, or `theorem2`
-    gap: float = 0.02  # Δ in units of the step
-    initial_temperature: float = 1.3
-    decay: float = 0.95
-    grace: float = 1.0
-    threshold: float = 0.4
-    shrinking: bool = False  # N of θ = 0.4/N is the operations left
-    operations: int = 7
-    epochs: int = 50
-    steps: int = 260  # α steps an epoch
-    rate: float = 1e-3
-    delta: float = 0.1  # of theorem2
-    repetitions: int = 2000
-    seed: int = 11
+    schedule: str = parameter("exponential", "of T", choices=(*EPOCH_SCHEDULES, "theorem2"))
+    gap: float = parameter(0.02, "Δ in units of the step", "[0, 2]")
+    initial_temperature: float = parameter(1.3, "T0", "(0, ∞)")
+    decay: float = parameter(0.95, "of T, per epoch", "(0, 1)")
+    grace: float = parameter(1.0, "τ", "(0, ∞)")
+    threshold: float = parameter(0.4, "θ = threshold/N", "[0, 1)")
+    shrinking: bool = parameter(False, "N of θ is the operations left")
+    operations: int = parameter(7, "N", "[2, 1000]")
+    epochs: int = parameter(50, "of the search", "[1, 100000]")
+    steps: int = parameter(260, "α steps an epoch", "[1, 100000]")
+    rate: float = parameter(1e-3, "of α", "(0, ∞)")
+    delta: float = parameter(0.1, "δ of theorem2", "(0, 1)")
+    repetitions: int = parameter(2000, "of the simulation", "[1, 10000000]")
+    seed: int = parameter(11, "of all that is drawn", "[0, 1e18]")
 
     def __post_init__(self) -> None:
-        known = (*EPOCH_SCHEDULES, "theorem2")
-        check(
-            {
-                f"schedule must be one of {', '.join(known)}": self.schedule in known,
-                "gap must lie in [0, 2]": 0 <= self.gap <= 2,
-                "initial_temperature, grace and rate must be positive": min(self.initial_temperature, self.grace, self.rate) > 0,
-                "decay must lie in (0, 1)": 0 < self.decay < 1,
-                "threshold must lie in [0, 1)": 0 <= self.threshold < 1,
-                "delta must lie in (0, 1)": 0 < self.delta < 1,
-                "operations must be at least 2": self.operations >= 2,
-                "epochs, steps and repetitions must be at least 1": min(self.epochs, self.steps, self.repetitions) >= 1,
-                "seed must not be negative": self.seed >= 0,
-            }
-        )
+        check(self, TheoryError)
 
 
 def simulate_practical(p: Practical) -> dict[str, float]:

@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 from ..paper.equations import rho
 from ..records.fields import check as check_fields
 from ..records.fields import parameter, typed
-from .bounds import SCHEDULES, TheoryError, bernstein_bound, check, check_nu, radius
+from .bounds import SCHEDULES, TheoryError, bernstein_bound, check_nu, radius
 from .certified import Wealth, limit
 
 NOISES = ("rademacher", "uniform", "antithetic", "common", "unequal")
@@ -49,25 +49,22 @@ class Setting:
 
     def __post_init__(self) -> None:
         check_fields(self, TheoryError)
-        check(self._relations())
+        for message, holds in self._relations().items():
+            if not holds:
+                raise TheoryError(message)
         if self.schedule != "literal":
             check_nu(self.operations, self.log_nu, min(self.horizon, 1000))
 
     def _relations(self) -> dict[str, bool]:
         memory = 7 * 8 * self.repetitions * self.operations / 1e9  # GB
+        reach = self.gap / 2 + abs(self.shift) + self.spread * (self.noise == "unequal")
+        reads = self.schedule in WITHOUT_RADIUS
         return {
             f"repetitions × operations need {memory:.1f} GB; at most 1": memory <= 1,
             "spread is of the other noises; rademacher steps are ±1": self.spread == 1 or self.noise != "rademacher",
-            "gap/2 + |shift|, and with noise unequal spread too, must not exceed 1": self.gap / 2
-            + abs(self.shift)
-            + self.spread * (self.noise == "unequal")
-            <= 1,
-            f"schedule {self.schedule} has no temperature: it takes no coupled gradients": not (
-                self.coupled and self.schedule in WITHOUT_RADIUS
-            ),
-            f"schedule {self.schedule} needs steps in [-1, 1], which Adam's are not": not (
-                self.optimizer == "adam" and self.schedule in WITHOUT_RADIUS
-            ),
+            "gap/2 + |shift|, and with noise unequal spread too, must not exceed 1": reach <= 1,
+            f"schedule {self.schedule} has no temperature: it takes no coupled gradients": not (reads and self.coupled),
+            f"schedule {self.schedule} needs steps in [-1, 1], which Adam's are not": not (reads and self.optimizer == "adam"),
             "schedule certified has no radius to shrink": self.shrink == 1 or self.schedule != "certified",
         }
 
@@ -110,8 +107,11 @@ class Outcome:
 
     repetitions: int
     failures: int
-    finished: int
     stops: np.ndarray  # (finished,) the α step at which each ended
+
+    @property
+    def finished(self) -> int:
+        return len(self.stops)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """The Clopper–Pearson interval of the probability of pruning the best."""
@@ -140,53 +140,50 @@ def simulate(setting: Setting, progress: Callable[[int], None] | None = None) ->
     means = np.full(s.operations, s.shift - s.gap / 2)
     means[0] = s.shift + s.gap / 2
     best = 1 if s.switch else 0
-    alpha = np.zeros((s.repetitions, s.operations))
+    alpha, noise = np.zeros((2, s.repetitions, s.operations))
     alive = np.ones_like(alpha, dtype=bool)
-    extra = {name: np.zeros_like(alpha) for name in ("first", "second", "total", "variance")}
+    past = {name: np.zeros_like(alpha) for name in ("first", "second", "total", "variance")}
     wealth = Wealth(s.repetitions, s.operations) if s.schedule == "certified" else None
-    failures, stops = 0, []
-    noise = np.zeros_like(alpha)
-    chunk = 4096
+    failures, stops, widths = 0, [], np.zeros(s.horizon)
+    if s.schedule not in WITHOUT_RADIUS:
+        named = "theorem2" if s.schedule == "literal" else s.schedule
+        widths = s.shrink * radius(named, np.arange(1, s.horizon + 1), s.operations, s.delta)
     for t in range(1, s.horizon + 1):
-        if t % chunk == 1:
-            steps = np.arange(t, min(t + chunk, s.horizon + 1), dtype=np.float64)
-            widths = np.zeros_like(steps) if s.schedule in WITHOUT_RADIUS else s.shrink * radius(s.schedule, steps, s.operations, s.delta)
-            if progress:
-                progress(len(alpha))
+        width = float(widths[t - 1])
+        if progress and t % 4096 == 1:
+            progress(len(alpha))
         if s.switch and t == s.switch + 1:
             means = means[[1, 0, *range(2, s.operations)]]
         if (t - 1) % s.hold == 0:
             noise = _draw(rng, s, means, alpha.shape)
-        width = float(widths[(t - 1) % chunk])
         gradient = _coupled(alpha, alive, noise, width) if s.coupled else noise
         if s.optimizer == "adam":
-            gradient = _adam(extra, gradient, t)
-        if s.schedule == "bernstein":
-            extra["variance"] += (gradient - extra["total"] / max(t - 1, 1)) ** 2
-            extra["total"] += gradient
+            gradient = _adam(past, gradient, t)
         alpha += gradient
         if wealth:
             wealth.bet((gradient[:, :, None] - gradient[:, None, :]) / 2, alive)
             hit = wealth.losers(alive, s.delta)
+        elif s.schedule == "bernstein":
+            past["variance"] += (gradient - past["total"] / max(t - 1, 1)) ** 2
+            past["total"] += gradient
+            hit = _trailing(s, alpha, alive, past["variance"])
         else:
-            hit = _below(s, alpha, alive, extra["variance"], t, width)
-        if hit is None:
+            hit = _below(s, alpha, alive, t, width)
+        if not hit.any():
             continue
         alive &= ~hit
-        ended = alive.sum(1) <= 1
-        lost = hit[:, best]
-        done = ended | lost
-        if done.any():  # a repetition that lost the best has failed, whatever it would end in
-            failures += int(lost.sum())
-            stops += [t] * int(ended.sum())
-            keep = ~done
+        ended, lost = alive.sum(1) <= 1, hit[:, best]  # a repetition that lost the best has failed, whatever it would end in
+        failures += int(lost.sum())
+        stops += [t] * int(ended.sum())
+        keep = ~(ended | lost)
+        if not keep.any():
+            break
+        if not keep.all():
             alpha, alive, noise = alpha[keep], alive[keep], noise[keep]
-            extra = {name: value[keep] for name, value in extra.items()}
+            past = {name: value[keep] for name, value in past.items()}
             if wealth:
                 wealth.keep(keep)
-            if not len(alpha):
-                break
-    return Outcome(s.repetitions, failures, len(stops), np.array(stops))
+    return Outcome(s.repetitions, failures, np.array(stops))
 
 
 def _draw(rng: np.random.Generator, s: Setting, means: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -209,33 +206,30 @@ def _coupled(alpha: np.ndarray, alive: np.ndarray, rewards: np.ndarray, width: f
     return phi * (rewards - (phi * rewards).sum(1, keepdims=True)) / (2 * width)
 
 
-def _adam(extra: dict[str, np.ndarray], gradient: np.ndarray, t: int) -> np.ndarray:
+def _adam(past: dict[str, np.ndarray], gradient: np.ndarray, t: int) -> np.ndarray:
     """Adam's step for betas (0.5, 0.999) and a rate of 1."""
-    extra["first"] += 0.5 * (gradient - extra["first"])
-    extra["second"] += 0.001 * (gradient**2 - extra["second"])
-    return extra["first"] / (1 - 0.5**t) / (np.sqrt(extra["second"] / (1 - 0.999**t)) + 1e-8)
+    past["first"] += 0.5 * (gradient - past["first"])
+    past["second"] += 0.001 * (gradient**2 - past["second"])
+    return past["first"] / (1 - 0.5**t) / (np.sqrt(past["second"] / (1 - 0.999**t)) + 1e-8)
 
 
-def _below(s: Setting, alpha: np.ndarray, alive: np.ndarray, variance: np.ndarray, t: int, width: float) -> np.ndarray | None:
-    """Which operations are pruned at t, (R, N), or None for none."""
-    top = np.where(alive, alpha, -np.inf).max(1, keepdims=True)
-    if s.schedule == "bernstein":
-        bound = s.shrink * bernstein_bound(variance, s.delta / (2 * s.operations))
-        leader = np.take_along_axis(bound, np.where(alive, alpha, -np.inf).argmax(1)[:, None], 1)
-        hit = alive & (top - alpha > bound + leader)
-        return hit if hit.any() else None
-    log_nu = s.log_nu(t)
+def _trailing(s: Setting, alpha: np.ndarray, alive: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Which operations trail the leader by more than their bound and its own, by empirical Bernstein, (R, N)."""
+    left = np.where(alive, alpha, -np.inf)
+    bound = s.shrink * bernstein_bound(variance, s.delta / (2 * s.operations))
+    leader = np.take_along_axis(bound, left.argmax(1)[:, None], 1)
+    return alive & (left.max(1, keepdims=True) - alpha > bound + leader)
+
+
+def _below(s: Setting, alpha: np.ndarray, alive: np.ndarray, t: int, width: float) -> np.ndarray:
+    """Which operations have Φ < θ at t, (R, N)."""
+    hit, log_nu = np.zeros_like(alive), s.log_nu(t)
     temperature = 2 * width * float(rho(t, s.operations, log_nu))
-    if temperature > 0:
-        # a gap above T·log(1/(Nθ)) = 2·t·b_t is necessary (Claim 1), so mostly nothing more need be computed
-        maybe = alive & (top - alpha > 2 * t * width)
-        rows = np.flatnonzero(maybe.any(1))
-        if not len(rows):
-            return None
-    else:
-        rows = np.arange(len(alpha))
-    scaled = np.where(alive[rows], alpha[rows] / temperature, -np.inf)
-    log_phi = scaled - logsumexp(scaled, axis=1, keepdims=True)
-    hit = np.zeros_like(alive)
-    hit[rows] = alive[rows] & (log_phi < log_nu - t)
-    return hit if hit.any() else None
+    behind = np.where(alive, alpha, -np.inf).max(1, keepdims=True) - alpha
+    # a gap above T·log(1/(Nθ)) = 2·t·b_t is necessary (Claim 1) for T > 0, so mostly nothing more need be computed
+    rows = np.flatnonzero((alive & (behind > 2 * t * width)).any(1) | (temperature <= 0))
+    if len(rows):
+        scaled = np.where(alive[rows], alpha[rows] / temperature, -np.inf)
+        log_phi = scaled - logsumexp(scaled, axis=1, keepdims=True)
+        hit[rows] = alive[rows] & (log_phi < log_nu - t)
+    return hit

@@ -7,8 +7,8 @@ import dataclasses
 import itertools
 import os
 import platform
-import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from scipy.stats import binom
 from ..paper.equations import beta
 from ..records.parameters import git_commit
 from ..records.recorder import Recorder
+from ..records.study import grid
 from .bounds import TheoryError
 from .certified import CASES, false_certificates
 from .exact import crossing, exact_escape, exact_pair
@@ -36,61 +37,42 @@ Task = Callable[[], Rows]  # computes some rows of a table; one that is recorded
 
 def simulated(setting: Setting, **labels: Any) -> Rows:
     """One row: the setting and what came of it."""
-    found = simulate(setting)
-    low, high = found.interval()
-    quantiles = found.to_dict()["stop_quantiles"]
-    row = {
-        **labels,
-        **dataclasses.asdict(setting),
-        "failures": found.failures,
-        "low": low,
-        "high": high,
-        "finished": found.finished,
-        **{f"stop_{name}": quantiles[q] for name, q in (("5", "0.05"), ("median", "0.5"), ("95", "0.95"))},
-    }
-    return [row]
+    found = simulate(setting).to_dict()
+    (low, high), stops = found["interval"], dict(zip(("stop_5", "stop_median", "stop_95"), found["stop_quantiles"].values(), strict=True))
+    row = {"failures": found["failures"], "low": low, "high": high, "finished": found["finished"], **stops}
+    return [{**labels, **dataclasses.asdict(setting), **row}]
+
+
+def simulations(*given: dict[str, Any], **labels: Any) -> Iterator[Task]:
+    """A simulation for each setting, in order; a list of values is a grid. labels: columns of their rows."""
+    for values in given:
+        yield from (partial(simulated, Setting(**one), **labels) for one in grid(values))
 
 
 def reference() -> Iterator[Task]:
-    """Stopping times against gap, N and δ."""
-    for operations, delta, gap, repetitions in (
-        (7, 0.1, 1.0, 20_000),
-        (7, 0.1, 0.5, 20_000),
-        (7, 0.1, 0.25, 10_000),
-        (7, 0.1, 0.1, 2_000),
-        (7, 0.01, 1.0, 2_000),
-        (7, 0.01, 0.5, 2_000),
-        (7, 0.01, 0.25, 2_000),
-        (2, 0.1, 1.0, 2_000),
-        (2, 0.1, 0.5, 2_000),
-        (2, 0.1, 0.25, 2_000),
-        (14, 0.1, 0.5, 2_000),
-        (14, 0.1, 0.25, 2_000),
-    ):
-        yield partial(simulated, Setting(operations, delta, gap, repetitions=repetitions))
-    for power in (-2.0, 1.0, 2.0):  # ν_t = t^p/N
-        yield partial(simulated, Setting(nu_power=power, repetitions=2_000))
-    yield partial(simulated, Setting(schedule="literal", repetitions=1000, horizon=10))
+    """Stopping times against gap, N, δ and ν_t = t^p/N; and the theorem as printed."""
+    yield from simulations(
+        {"gap": [1.0, 0.5], "repetitions": 20_000},
+        {"gap": 0.25, "repetitions": 10_000},
+        {"gap": 0.1},
+        {"delta": 0.01, "gap": [1.0, 0.5, 0.25]},
+        {"operations": 2, "gap": [1.0, 0.5, 0.25]},
+        {"operations": 14, "gap": [0.5, 0.25]},
+        {"nu_power": [-2.0, 1.0, 2.0]},
+        {"schedule": "literal", "repetitions": 1000, "horizon": 10},
+    )
 
 
 def _exact_row(quantity: str, schedule: str, shrink: float) -> Rows:
     """`escape` is Theorem 3's event for one of 7 operations; `pair` the best of two opposite ones pruned, by either rule."""
-    horizon, operations = 200_000, 7 if quantity == "escape" else 2
+    horizon, operations, allowed = 200_000, 2, 0.1
     if quantity == "escape":
-        probability, allowed = exact_escape(schedule, operations, 0.1, horizon, shrink), 0.1 / operations
+        operations, allowed = 7, 0.1 / 7
+        probability = exact_escape(schedule, operations, 0.1, horizon, shrink)
     else:
-        probability, allowed = exact_pair(schedule, 0.1, horizon, shrink, rule=quantity.split()[1])[0], 0.1
-    return [
-        {
-            "quantity": quantity,
-            "schedule": schedule,
-            "shrink": shrink,
-            "operations": operations,
-            "horizon": horizon,
-            "allowed": allowed,
-            "probability": probability,
-        }
-    ]
+        probability = exact_pair(schedule, 0.1, horizon, shrink, rule=quantity.split()[1])[0]
+    labels = {"quantity": quantity, "schedule": schedule, "shrink": shrink, "operations": operations, "horizon": horizon}
+    return [{**labels, "allowed": allowed, "probability": probability}]
 
 
 def exact() -> Iterator[Task]:
@@ -119,22 +101,18 @@ def escape() -> Iterator[Task]:
 
 def breaks() -> Iterator[Task]:
     """Where an assumption fails: held signs, a best that changes, ties, common noise, coupling, Adam, L underestimated."""
-    base = Setting(gap=0.5, repetitions=2000)
-    for hold in (1, 2, 5, 10, 20, 50):
-        yield partial(simulated, dataclasses.replace(base, hold=hold), case="signs held")
-    for switch in (50, 100, 200, 400, 600):
-        yield partial(simulated, dataclasses.replace(base, switch=switch), case="the best changes")
-    for shrink in (0.7, 0.5, 0.4, 0.3, 0.2):
-        setting = Setting(shrink=shrink, gap=0.1, repetitions=1000, horizon=40_000)
-        yield partial(simulated, setting, case="L underestimated")
+    yield from simulations({"hold": [1, 2, 5, 10, 20, 50]}, case="signs held")
+    yield from simulations({"switch": [50, 100, 200, 400, 600]}, case="the best changes")
+    shrunk = {"shrink": [0.7, 0.5, 0.4, 0.3, 0.2], "gap": 0.1, "repetitions": 1000, "horizon": 40_000}
+    yield from simulations(shrunk, case="L underestimated")
     for noise in ("uniform", "antithetic", "common"):
-        yield partial(simulated, dataclasses.replace(base, noise=noise), case=f"noise: {noise}")
-    yield partial(simulated, Setting(gap=0.0, repetitions=200, horizon=50_000), case="ties")
-    unequal = Setting(2, gap=0.05, shift=0.075, noise="unequal", spread=0.5, repetitions=500)  # means .1 and .05, deviations .5 and .05
-    yield partial(simulated, dataclasses.replace(unequal, optimizer="adam"), case="unequal noise, Adam")
-    yield partial(simulated, dataclasses.replace(unequal, repetitions=100), case="unequal noise, no Adam")
-    yield partial(simulated, Setting(2, gap=2.0, switch=100, repetitions=100), case="the best starts behind")
-    yield partial(simulated, Setting(gap=1.0, coupled=True, repetitions=100, horizon=50_000), case="coupled")
+        yield from simulations({"noise": noise}, case=f"noise: {noise}")
+    yield from simulations({"gap": 0.0, "repetitions": 200, "horizon": 50_000}, case="ties")
+    unequal = {"operations": 2, "gap": 0.05, "shift": 0.075, "noise": "unequal", "spread": 0.5}  # means .1 and .05, deviations .5 and .05
+    yield from simulations({**unequal, "optimizer": "adam", "repetitions": 500}, case="unequal noise, Adam")
+    yield from simulations({**unequal, "repetitions": 100}, case="unequal noise, no Adam")
+    yield from simulations({"operations": 2, "gap": 2.0, "switch": 100, "repetitions": 100}, case="the best starts behind")
+    yield from simulations({"gap": 1.0, "coupled": True, "repetitions": 100, "horizon": 50_000}, case="coupled")
 
 
 def _practical_row(name: str, setting: Practical) -> Rows:
@@ -158,15 +136,13 @@ def schedules() -> Iterator[Task]:
 
 def tighter() -> Iterator[Task]:
     """Schedules with the same guarantee: stopping times for full and for small noise, and the worst case, a tie."""
-    for gap, schedule in itertools.product((1.0, 0.5, 0.25, 0.1), TIGHTER):
-        setting = Setting(schedule=schedule, gap=gap, repetitions=1000 if gap > 0.1 else 300)
-        yield partial(simulated, setting, case="full noise")
-    for gap, schedule in itertools.product((0.25, 0.1, 0.05), TIGHTER):
-        setting = Setting(schedule=schedule, gap=gap, noise="uniform", spread=0.02, repetitions=100, horizon=150_000)
-        yield partial(simulated, setting, case="small noise")
-    for schedule in TIGHTER:
-        setting = Setting(2, schedule=schedule, gap=0.0, noise="antithetic", repetitions=5000, horizon=20_000)
-        yield partial(simulated, setting, case="worst case")
+    each = {"schedule": list(TIGHTER)}
+    full = {"gap": [1.0, 0.5, 0.25], **each, "repetitions": 1000}
+    yield from simulations(full, {"gap": 0.1, **each, "repetitions": 300}, case="full noise")
+    small = {"gap": [0.25, 0.1, 0.05], **each, "noise": "uniform", "spread": 0.02, "repetitions": 100, "horizon": 150_000}
+    yield from simulations(small, case="small noise")
+    worst = {"operations": 2, **each, "gap": 0.0, "noise": "antithetic", "repetitions": 5000, "horizon": 20_000}
+    yield from simulations(worst, case="worst case")
 
 
 def _validity_row(case: str, operations: int, delta: float, repetitions: int, horizon: int) -> Rows:
@@ -176,11 +152,11 @@ def _validity_row(case: str, operations: int, delta: float, repetitions: int, ho
 
 def certified() -> Iterator[Task]:
     """Theorem C: the steps until one operation is left, and how often it prunes one that no rival was expected to beat."""
+    rule = {"schedule": "certified"}
     for gap, repetitions in ((1.0, 2000), (0.5, 1000), (0.25, 800), (0.1, 100)):
-        setting = Setting(schedule="certified", gap=gap, repetitions=repetitions)
-        yield partial(simulated, setting, part="steps", case="full noise")
-    setting = Setting(schedule="certified", gap=0.1, noise="uniform", spread=0.02, repetitions=100)
-    yield partial(simulated, setting, part="steps", case="small noise")
+        yield from simulations({**rule, "gap": gap, "repetitions": repetitions}, part="steps", case="full noise")
+    small = {**rule, "gap": 0.1, "noise": "uniform", "spread": 0.02, "repetitions": 100}
+    yield from simulations(small, part="steps", case="small noise")
     for case, operations, delta in itertools.product(CASES, (2, 7), (0.1, 0.01)):
         if operations == 2 or case in ("tie", "adaptive means"):
             yield partial(_validity_row, case, operations, delta, 2000, 2000 if operations == 2 else 1000)
@@ -223,20 +199,6 @@ def _claim_rows() -> Rows:
     return [{"statement": f"Claim 1: {k}", "measure": "counterexamples", "value": v, "cases": cases} for k, v in found.items()]
 
 
-def _speed_rows() -> Rows:
-    """How fast the simulator is on one core, for the default setting at a gap of 0.25."""
-    setting = Setting(gap=0.25)
-    began = time.process_time()
-    stops = simulate(setting).stops
-    seconds = time.process_time() - began
-    return [{"operation_steps": int(stops.sum()) * setting.operations, "cpu_seconds": round(seconds, 3)}]
-
-
-def speed() -> Iterator[Task]:
-    """The simulator's speed."""
-    yield _speed_rows
-
-
 def statements() -> Iterator[Task]:
     """The lemmas, against exact tails and random configurations."""
     yield _lemma_rows
@@ -244,15 +206,7 @@ def statements() -> Iterator[Task]:
 
 
 TABLES: dict[str, Callable[[], Iterator[Task]]] = {
-    "reference": reference,
-    "exact": exact,
-    "escape": escape,
-    "breaks": breaks,
-    "schedules": schedules,
-    "tighter": tighter,
-    "certified": certified,
-    "statements": statements,
-    "speed": speed,
+    table.__name__: table for table in (reference, exact, escape, breaks, schedules, tighter, certified, statements)
 }
 
 
@@ -277,8 +231,7 @@ def record(name: str, root: Path, progress: Callable[[str], None] | None = None)
     if name not in TABLES:
         raise TheoryError(f"unknown table {name!r}; known: {', '.join(TABLES)}")
     machine = {"git_commit": git_commit(), "python": platform.python_version(), "numpy": np.__version__, "cores": os.cpu_count()}
-    recorder = Recorder(root / "theory" / name, "theory", {"table": name}, data=None, machine=machine)
-    try:
+    with closing(Recorder(root / "theory" / name, "theory", {"table": name}, data=None, machine=machine)) as recorder:
         if not recorder.finished:
             before = recorder.folder / "results.csv"
             rows: Rows = pd.read_csv(before).to_dict("records") if before.is_file() else []  # type: ignore[assignment]
@@ -290,6 +243,4 @@ def record(name: str, root: Path, progress: Callable[[str], None] | None = None)
                 rows += [{"task": i, **row} for row in task()]
                 recorder.results(pd.DataFrame(rows))
             recorder.finish({"rows": len(rows)})
-    finally:
-        recorder.close()
-    return recorder.folder
+        return recorder.folder

@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from asap import cli
-from asap.paper.space import published_cell, published_cells
+from asap.paper.space import cell_label, published_cell, published_cells
 from asap.records.parameters import EvaluationParameters, ParameterError, SearchParameters, from_notebook, make, run_name
 
 
@@ -49,6 +48,7 @@ def fails(capsys, *words):
         (["evaluate", "--gpu", "0"], "did you mean device?"),
         (["evaluate", "--arch", "ASAP"], "did you mean cell?"),
         (["evaluate", "--cell", "ASAP", "--nodes", "2"], "nodes is a parameter of a search"),
+        (["search", "--folder", "."], "give the folder's path to --dataset"),
         (["search", "--cell", "ASAP"], "cell is a parameter of an evaluation"),
         (["evaluate", "--cell", "x" * 5000], "cell must have at most 4096 bytes"),
         (["evaluate", "--cell", "no/such.json"], "there is no file no/such.json"),
@@ -129,9 +129,30 @@ def test_a_notebook_s_names_are_its_parameters():
         assert str(caught.value).isprintable()
 
 
-def test_nothing_that_windows_lacks_is_imported_at_the_top():
-    missing = re.compile(r"^(import|from) (fcntl|resource|pwd|grp|termios|posix)\b", re.MULTILINE)
-    assert not [path for path in Path(cli.__file__).parent.rglob("*.py") if missing.search(path.read_text(encoding="utf-8"))]
+def run_python(*words, **environment):
+    """The standard output of an interpreter of its own."""
+    return subprocess.run(
+        [sys.executable, *words], env={**os.environ, **environment}, capture_output=True, text=True, encoding="utf-8", check=True
+    ).stdout
+
+
+def test_every_module_is_imported_where_what_windows_lacks_is_missing():
+    code = """
+import importlib, os, pkgutil, signal, sys
+import filelock, IPython, matplotlib, pandas, pyarrow, sklearn, torch, torchvision
+sys.modules |= dict.fromkeys(("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"))
+del signal.SIGHUP, os.sysconf
+import asap
+for module in pkgutil.walk_packages(asap.__path__, "asap."):
+    importlib.import_module(module.name)
+print(sum(name.startswith("asap.") for name in sys.modules))
+"""
+    modules = [path for path in Path(cli.__file__).parent.glob("*/*.py") if path.name != "__init__.py"]
+    assert int(run_python("-c", code)) >= len(modules)
+
+
+def test_help_is_printed_where_the_terminal_has_no_greek():
+    assert "--delta FLOAT" in run_python("-m", "asap.cli", "theory", "--help", PYTHONIOENCODING="cp1252")
 
 
 @pytest.mark.parametrize(
@@ -186,7 +207,8 @@ def test_a_cell_of_one_s_own_has_a_size_and_a_picture(capsys, tmp_path):
     assert json.loads(capsys.readouterr().out)["mine.json"]["parameters"] == 2538046
     for cell in (str(folder), "random-3"):
         assert cli.main(["plot", cell, "--output", str(tmp_path / "cell.svg")]) == 0
-        assert (tmp_path / "cell.svg").read_text().count("<svg") == 3
+        drawn = (tmp_path / "cell.svg").read_text()
+        assert drawn.count("<svg") == 3 and all(f">{text}</text>" in drawn for text in (cell_label(cell), "normal cell", "reduction cell"))
 
 
 def test_an_evaluation_knows_which_genotype_it_trained(capsys, tmp_path):

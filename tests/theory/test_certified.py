@@ -29,9 +29,8 @@ def test_the_rule_is_its_plain_twin():
         g = gradients[:, t]
         wealth.bet((g[:, :, None] - g[:, None, :]) / 2, alive)
         hit = wealth.losers(alive, 0.1)
-        if hit is not None:
-            alive &= ~hit
-            gone[hit] = t + 1
+        alive &= ~hit
+        gone[hit] = t + 1
     expected = [[step or 0 for step in plain_theory.run_rule(g, 0.1)] for g in gradients.tolist()]
     assert gone.tolist() == expected and (gone > 0).any()
 
