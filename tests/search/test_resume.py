@@ -2,11 +2,11 @@
 
 import errno
 import json
-import multiprocessing
 import os
 import signal
 import time
 
+import forked
 import pandas as pd
 import pytest
 from conftest import SMALL_SEARCH
@@ -26,11 +26,8 @@ def test_a_killed_search_ends_with_the_record_of_an_unkilled_one(tmp_path, recor
     words = [f"--{key.replace('_', '-')}={value}" for key, value in {**SMALL_SEARCH, "epochs": 5}.items()]
     command = ["search", *words, "--runs-root", str(tmp_path / "killed")]
     folder = tmp_path / "killed" / "scratch" / whole.folder.name
-    processes = multiprocessing.get_context("forkserver")  # imports torch once for all
-    processes.set_forkserver_preload(["asap.cli", "asap.search.loop"])
     for rows in (1, 2):  # killed twice, at whatever moment after so many epochs
-        process = processes.Process(target=main, args=(command,))
-        process.start()
+        process = forked.start(command)
         until = time.monotonic() + 60
         while time.monotonic() < until and process.is_alive():
             if (folder / "epochs.csv").is_file() and len(pd.read_csv(folder / "epochs.csv")) >= rows:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pandas as pd
 import pytest
 import torch
@@ -21,21 +22,15 @@ SHARED = [*QUICK, "--sync-batch-norm", "true"]
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """What two processes said who together trained with a BatchNorm that they share, did so again, and then each with its own."""
+def together(tmp_path_factory):
+    """By torchrun itself, with a BatchNorm that both processes share."""
     root = tmp_path_factory.mktemp("together")
-    script = root / "three.py"
-    script.write_text(f"import sys; from asap.cli import main; sys.exit(sum(map(main, {[SHARED, SHARED, QUICK]})))")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    environment = {**os.environ, "ASAP_RUNS": str(root / "runs"), "OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "asap.cli", *SHARED]
+    environment = {**os.environ, "ASAP_RUNS": str(root), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(launch, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    return done
-
-
-@pytest.fixture
-def together(done):
-    return Run.open(Path(done.stdout.split()[0]))
+    (folder,) = done.stdout.split()  # the first process alone speaks
+    return Run.open(Path(folder))
 
 
 def test_two_processes_take_the_steps_of_one(together):
@@ -50,14 +45,14 @@ def test_two_processes_take_the_steps_of_one(together):
     pd.testing.assert_series_equal(a["images"], b["images"])
 
 
-def test_a_finished_run_of_two_is_left_as_it_is_and_the_first_process_alone_speaks(done, together):
-    first, again, _ = done.stdout.split()
-    assert first == again == str(together.folder) and done.stderr.count("is finished already") == 1
-    assert len(together.info["opened"]) == 1
+def test_a_finished_run_of_two_is_left_as_it_is(together, tmp_path):
+    said = forked.together([*SHARED, "--runs-root", str(together.folder.parents[1])], tmp_path)
+    assert "".join(said).count("is finished already") == 1 and together.info == Run.open(together.folder).info
 
 
-def test_batch_norm_of_its_own(done, together):
-    own = Run.open(Path(done.stdout.split()[2]))
+def test_batch_norm_of_its_own(together, tmp_path):
+    said = forked.together([*QUICK, "--runs-root", str(tmp_path)], tmp_path)
+    own = Run.open(Path(said[0].split()[-1]))
     assert own.parameters | {"sync_batch_norm": True} == together.parameters and own.test()["test_loss"] != together.test()["test_loss"]
 
 
