@@ -89,7 +89,7 @@ def load(run: str | Path, root: str = "") -> Classifier:
         raise RecordError(f"{path} is missing: weights stay where they were trained, and --keep-weights false keeps none")
     tensors, state = read_tensors(path)
     try:
-        network = DerivedNetwork(Genotype.from_dict(state["genotype"]), **state["network"], auxiliary=False)
+        network = Size(Genotype.from_dict(state["genotype"]), **state["network"]).build()
         network.load_state_dict({name.removeprefix("network/"): t for name, t in tensors.items() if name.startswith("network/")})
         view = View(**state["view"])
         view = dataclasses.replace(view, fit="crop") if view.fit == "exact" else view
