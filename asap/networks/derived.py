@@ -184,12 +184,14 @@ class Size:
     squeeze_excitation: bool = False
     auxiliary: bool = False
 
+    def build(self) -> DerivedNetwork:
+        """A network of this size, its weights drawn by torch's global stream."""
+        return DerivedNetwork(**{f.name: getattr(self, f.name) for f in fields(self)})
+
     @cached_property
     def _network(self) -> DerivedNetwork:
-        shape = {f.name: getattr(self, f.name) for f in fields(self)}
         with torch.device("meta"):
-            network = DerivedNetwork(**shape)
-        return network.eval()
+            return self.build().eval()
 
     @property
     def parameters(self) -> int:

@@ -13,7 +13,6 @@ The rewritings are the same function up to rounding; tests/plain.py has the plai
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
@@ -145,45 +144,18 @@ class BatchNorm(nn.BatchNorm2d):
         return batch_norm(x, self, self.weight, self.bias)
 
 
-@cache
-def _phase_order(batch: int, height: int, width: int, inverse: bool, device: torch.device) -> Tensor:
-    """The pixels of a batch in the order of their phases, or of their places."""
-    order = torch.arange(batch * height * width).view(batch, height // 2, 2, width // 2, 2).permute(2, 4, 0, 1, 3).reshape(-1)
-    return (order.argsort() if inverse else order).to(device)
-
-
-class _Reorder(torch.autograd.Function):
-    """The pixels of a channels_last tensor in another order: a gather of whole pixels, and so is its gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor, shape: tuple[int, ...]) -> Tensor:
-        ctx.inverse, ctx.shape = inverse, tuple(x.shape)
-        return _gather(x, order, shape)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return _gather(grad, ctx.inverse, ctx.shape), None, None, None
-
-
-def _gather(x: Tensor, order: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Pixels of x in this order, as a channels_last tensor of this shape (B, C, H, W)."""
-    y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)  # no view, so that sums may be taken in place
-    torch.index_select(x.permute(0, 2, 3, 1).reshape(-1, shape[1]), 0, order, out=y.permute(0, 2, 3, 1).view(-1, shape[1]))
-    return y
-
-
 def phases(x: Tensor) -> Tensor:
     """The four phases of an image of even sides, (B, C, H, W) → (4B, C, H/2, W/2), channels_last."""
     b, c, h, w = x.shape
-    orders = (_phase_order(b, h, w, inverse, x.device) for inverse in (False, True))
-    return _Reorder.apply(x, *orders, (4 * b, c, h // 2, w // 2))
+    pixels = x.permute(0, 2, 3, 1).reshape(b, h // 2, 2, w // 2, 2, c)
+    return pixels.permute(2, 4, 0, 1, 3, 5).reshape(4 * b, h // 2, w // 2, c).permute(0, 3, 1, 2)
 
 
 def unphase(x: Tensor) -> Tensor:
     """The inverse of `phases`."""
     b, c, h, w = x.shape
-    orders = (_phase_order(b // 4, 2 * h, 2 * w, inverse, x.device) for inverse in (True, False))
-    return _Reorder.apply(x, *orders, (b // 4, c, 2 * h, 2 * w))
+    pixels = x.permute(0, 2, 3, 1).reshape(2, 2, b // 4, h, w, c)
+    return pixels.permute(2, 3, 0, 4, 1, 5).reshape(b // 4, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
 
 
 class Corners(torch.autograd.Function):

@@ -100,7 +100,7 @@ class SearchCell(Cell):
             total = phased if total is None else total.add_(phased)
         if shared:
             mixed = weighted_sum(torch.stack(shares).to(shared[0].dtype), shared)
-            total = mixed if total is None else total.add_(mixed)
+            total = mixed if total is None else mixed.add_(total)
         if total is None:  # every entering operation is `none`
             x = sources[0].x
             return x[:, :, :: sources[0].stride, :: sources[0].stride] * 0.0

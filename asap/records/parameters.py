@@ -188,10 +188,6 @@ class EvaluationParameters(Common):
 P = TypeVar("P", bound=Common)
 
 
-def _names(kind: type[Common]) -> set[str]:
-    return {f.name for f in dataclasses.fields(kind)}
-
-
 def make(kind: type[P], given: Mapping[str, Any]) -> P:
     """The validated parameters of a search or an evaluation from those given by name (values may be strings).
 
@@ -199,9 +195,10 @@ def make(kind: type[P], given: Mapping[str, Any]) -> P:
     """
     searching = kind is SearchParameters
     other, which = (EvaluationParameters, "an evaluation") if searching else (SearchParameters, "a search")
+    valid, others = ([f.name for f in dataclasses.fields(each)] for each in (kind, other))
     for name in given:
-        if name in _names(other) - _names(kind):
-            raise ParameterError(f"{name} is a parameter of {which}; valid: {', '.join(f.name for f in dataclasses.fields(kind))}")
+        if name in others and name not in valid:
+            raise ParameterError(f"{name} is a parameter of {which}; valid: {', '.join(valid)}")
     values = typed(kind, given)
     scale = values.get("scale", "tiny")
     if scale not in SCALE_NAMES:

@@ -228,8 +228,8 @@ def run_folders(root: Path) -> Iterator[Path]:
         yield from (path.parent for path in sorted(study.glob("*/run.json")))
 
 
-def find_runs(root: Path, kind: str = "", **parameters: Any) -> tuple[list[Run], list[str]]:
-    """The finished runs under a root, of one kind and with these parameters, and one line for each record left out.
+def find_runs(root: Path) -> tuple[list[Run], list[str]]:
+    """The finished runs under a root, and one line for each record left out.
 
     Unfinished runs are left out without a line: they are no results yet.
     """
@@ -240,8 +240,6 @@ def find_runs(root: Path, kind: str = "", **parameters: Any) -> tuple[list[Run],
         except RecordError as error:
             problems.append(str(error).replace(str(root), "runs"))
             continue
-        if run.info["status"] != "finished" or (kind and run.info["kind"] != kind):
-            continue
-        if all(run.info["parameters"].get(key) == value for key, value in parameters.items()):
+        if run.info["status"] == "finished":
             runs.append(run)
     return runs, problems

@@ -239,11 +239,7 @@ class _Search(Session):
         accuracy: dict[str, dict[str, float]] = {name: {} for name in cells}
         for statistics in ("accuracy", "recalibrated"):
             for name, cell in cells.items():
-                mixture = self.method.one(cell)
-
-                def logits(x: Tensor, mixture: Mixture = mixture) -> Tensor:
-                    return self.logits(x, mixture)
-
+                logits = partial(self.logits, mixture=self.method.one(cell))
                 if statistics == "recalibrated":
                     recalibrate(self.network, logits, self.train.epoch(machine.random_stream(self.p.seed, 0, RECALIBRATION)))
                 accuracy[name][statistics] = measure(self.network, logits, self.validation)[1]

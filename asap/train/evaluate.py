@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..networks.derived import DerivedNetwork, Size
+from ..networks.derived import Size
 from ..paper.space import Genotype, cell_by_name
 from ..records.parameters import EvaluationParameters, ParameterError, runs_root
 from ..records.recorder import Recorder
@@ -68,17 +68,9 @@ class _Evaluation(Session):
         self.train = images.training(p.images, order, p.batch, device, **augmentation)
         self.test = images.testing(4 * p.batch, device, distributed.share())
         machine.seed_everything(p.seed, 0, INIT)
-        shape: dict[str, Any] = {
-            "channels": p.channels,
-            "layers": p.layers,
-            "classes": images.classes,
-            "image_channels": images.channels,
-            "image_size": images.size,
-            "stem": p.stem,
-            "squeeze_excitation": p.squeeze_excitation,
-        }
-        self.size, self.images = Size(genotype, **shape), images
-        self.network = DerivedNetwork(genotype, **shape, auxiliary=p.auxiliary_weight > 0)
+        self.size = Size(genotype, p.channels, p.layers, images.classes, images.channels, images.size, p.stem, p.squeeze_excitation)
+        self.images = images
+        self.network = dataclasses.replace(self.size, auxiliary=p.auxiliary_weight > 0).build()
         if p.sync_batch_norm:
             distributed.share_batch_norm(self.network)
         self.network.to(device).to(memory_format=torch.channels_last)

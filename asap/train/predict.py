@@ -7,7 +7,6 @@ network.classify(["three.png"])        # [{"3": 0.97, "8": 0.02, …}]
 from __future__ import annotations
 
 import argparse
-import copy
 import dataclasses
 import json
 import os
@@ -21,7 +20,6 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..networks.derived import DerivedNetwork, Size
-from ..networks.operations import DilConv
 from ..paper.space import Genotype
 from ..records.parameters import runs_root
 from ..records.run import RecordError, Run, run_folder
@@ -89,7 +87,7 @@ def load(run: str | Path, root: str = "") -> Classifier:
         raise RecordError(f"{path} is missing: weights stay where they were trained, and --keep-weights false keeps none")
     tensors, state = read_tensors(path)
     try:
-        network = DerivedNetwork(Genotype.from_dict(state["genotype"]), **state["network"], auxiliary=False)
+        network = Size(Genotype.from_dict(state["genotype"]), **state["network"]).build()
         network.load_state_dict({name.removeprefix("network/"): t for name, t in tensors.items() if name.startswith("network/")})
         view = View(**state["view"])
         view = dataclasses.replace(view, fit="crop") if view.fit == "exact" else view
@@ -108,7 +106,7 @@ def export(run: str | Path, path: str | Path, root: str = "") -> Path:
         raise UserError(f"{path}: the name of an exported network ends in .pt2 or .onnx")
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"cannot write under {path.parent}")
-    network = plain(load(run, root))
+    network = load(run, root)
     view = network.view
     example, shapes = torch.zeros(2, view.channels, view.size, view.size), ({0: torch.export.Dim("batch")},)
     with torch.no_grad():
@@ -134,15 +132,6 @@ def export(run: str | Path, path: str | Path, root: str = "") -> Path:
                 output_names=["logits"],
             )
     return path
-
-
-def plain(network: Classifier) -> Classifier:
-    """A copy that computes dilated convolutions plainly, without the phases that an exporter cannot follow; the same function."""
-    network = copy.deepcopy(network)
-    for module in network.modules():
-        if isinstance(module, DilConv):
-            module.odd, module.form, module.in_phases = True, "rectified", False
-    return network
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,10 +4,9 @@ import errno
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
+import forked
 import pandas as pd
 import pytest
 from conftest import SMALL_SEARCH
@@ -22,26 +21,25 @@ from asap.train.checkpoint import CheckpointError, read_tensors, write_tensors
 from asap.train.ends import Interrupted, OutOfTime, RunFailed, Signals
 
 
-def test_a_killed_search_ends_with_the_record_of_an_unkilled_one(tmp_path, recorded):
+def test_a_killed_search_ends_with_the_record_of_an_unkilled_one(tmp_path, recorded, capsys):
     whole = recorded(epochs=5)
     words = [f"--{key.replace('_', '-')}={value}" for key, value in {**SMALL_SEARCH, "epochs": 5}.items()]
-    command = [sys.executable, "-m", "asap.cli", "search", *words, "--runs-root", str(tmp_path / "killed")]
+    command = ["search", *words, "--runs-root", str(tmp_path / "killed")]
     folder = tmp_path / "killed" / "scratch" / whole.folder.name
     for rows in (1, 2):  # killed twice, at whatever moment after so many epochs
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = forked.start(command)
         until = time.monotonic() + 60
-        while time.monotonic() < until and process.poll() is None:
+        while time.monotonic() < until and process.is_alive():
             if (folder / "epochs.csv").is_file() and len(pd.read_csv(folder / "epochs.csv")) >= rows:
                 break
             time.sleep(0.02)
-        assert process.poll() is None, "the search ended before it could be killed"
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        assert process.is_alive(), "the search ended before it could be killed"
+        process.kill()
+        process.join()
         assert json.loads((folder / "run.json").read_text())["status"] == "running"
         with pytest.raises(RecordError, match="did not finish"):
             Run.open(folder)
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == str(folder)
+    assert main(command) == 0 and capsys.readouterr().out.splitlines()[-1] == str(folder)
     killed = Run.open(folder)
     assert len(killed.info["opened"]) == 3
     same(whole, killed)
@@ -164,7 +162,7 @@ def test_a_failure_inside_is_one_line_that_the_record_says_too(tmp_path, monkeyp
 
 
 def test_a_validation_loss_that_is_no_number_fails_the_run(monkeypatch, small_search):
-    monkeypatch.setattr(loop, "measure", lambda *_: (float("nan"), 0.1))
+    monkeypatch.setattr(loop, "measure", lambda *_: (float("nan"), 0.1, None))
     with pytest.raises(RunFailed, match="the validation loss of epoch 1 is not finite"):
         small_search()
 

@@ -1,10 +1,11 @@
 """Processes that train together under torchrun, on gloo: the steps are those of one process at the whole batch."""
 
-import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import forked
 import pandas as pd
 import pytest
 import torch
@@ -15,45 +16,26 @@ from asap.records.parameters import runs_root
 from asap.records.run import Run
 from asap.train import distributed
 
-QUICK = [
-    "--scale",
-    "tiny",
-    "--cell",
-    "ASAP",
-    "--images",
-    "192",
-    "--batch",
-    "32",
-    "--epochs",
-    "1",
-    "--layers",
-    "3",
-    "--cutout",
-    "2",
-    "--learning-rate",
-    "0.005",
-]
-
-
-def run(root, *words, processes=2):
-    environment = {**os.environ, "ASAP_RUNS": str(root), "OMP_NUM_THREADS": "1"}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "asap.cli"]
-    return subprocess.run([*launch, "evaluate", *QUICK, *words], env=environment, capture_output=True, text=True, timeout=300)
+GIVEN = {"scale": "tiny", "cell": "ASAP", "images": 192, "batch": 32, "epochs": 1, "layers": 3, "cutout": 2, "learning-rate": 0.005}
+QUICK = ["evaluate", *(f"--{name}={value}" for name, value in GIVEN.items())]
+SHARED = [*QUICK, "--sync-batch-norm", "true"]
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
+    """By torchrun itself, with a BatchNorm that both processes share."""
     root = tmp_path_factory.mktemp("together")
-    done = run(root, "--sync-batch-norm", "true")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "asap.cli", *SHARED]
+    environment = {**os.environ, "ASAP_RUNS": str(root), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(launch, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    lines = done.stdout.split()
-    assert len(lines) == 1  # the first process alone speaks
-    return Run.open(root / lines[0])
+    (folder,) = done.stdout.split()  # the first process alone speaks
+    return Run.open(Path(folder))
 
 
 def test_two_processes_take_the_steps_of_one(together):
     """To 1e-5 in the loss of an epoch; further on, rounding at the kinks of ReLU and max pooling grows."""
-    assert main(["evaluate", *QUICK, "--sync-batch-norm", "true"]) == 0
+    assert main(SHARED) == 0
     alone = Run.open(runs_root() / together.name)
     assert together.info["machine"]["processes"] == 2 and "processes" not in alone.info["machine"]
     a, b = together.epochs(), alone.epochs()
@@ -63,16 +45,15 @@ def test_two_processes_take_the_steps_of_one(together):
     pd.testing.assert_series_equal(a["images"], b["images"])
 
 
-def test_a_finished_run_of_two_is_left_as_it_is(together):
-    folder = together.folder
-    again = run(folder.parent.parent, "--sync-batch-norm", "true")
-    assert again.returncode == 0 and again.stderr.count("is finished already") == 1
-    assert json.loads((folder / "run.json").read_text())["digest"] == together.info["digest"]
+def test_a_finished_run_of_two_is_left_as_it_is(together, tmp_path):
+    said = forked.together([*SHARED, "--runs-root", str(together.folder.parents[1])], tmp_path)
+    assert "".join(said).count("is finished already") == 1 and together.info == Run.open(together.folder).info
 
 
-def test_batch_norm_of_its_own(tmp_path):
-    done = run(tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
+def test_batch_norm_of_its_own(together, tmp_path):
+    said = forked.together([*QUICK, "--runs-root", str(tmp_path)], tmp_path)
+    own = Run.open(Path(said[0].split()[-1]))
+    assert own.parameters | {"sync_batch_norm": True} == together.parameters and own.test()["test_loss"] != together.test()["test_loss"]
 
 
 def test_an_uneven_batch_is_refused(monkeypatch):

@@ -22,8 +22,8 @@ def test_the_record_of_an_evaluation(quick_evaluation):
     assert wrong.shape == (359,) and 100 * wrong.mean() == pytest.approx(result["test_error"], abs=1e-4)
 
 
-def test_a_searched_cell_is_evaluated_under_its_search_s_name(quick_search, quick_evaluation):
-    folder = quick_search(epochs=1)
+def test_a_searched_cell_is_evaluated_under_its_search_s_name(small_search, quick_evaluation):
+    folder = small_search(epochs=1)
     run = Run.open(quick_evaluation(run=str(folder)))
     assert run.parameters["run"] == f"scratch/{folder.name}"
     assert run.info["genotype"] == Run.open(folder).genotype().to_dict()
@@ -32,8 +32,8 @@ def test_a_searched_cell_is_evaluated_under_its_search_s_name(quick_search, quic
         quick_evaluation(run=str(run.folder))
 
 
-def test_a_search_that_did_not_finish_has_no_cell(tmp_path, quick_search, quick_evaluation):
-    folder = quick_search(epochs=1)
+def test_a_search_that_did_not_finish_has_no_cell(tmp_path, small_search, quick_evaluation):
+    folder = small_search(epochs=1)
     info = json.loads((folder / "run.json").read_text()) | {"status": "running"}
     (folder / "run.json").write_text(json.dumps(info))
     with pytest.raises(RecordError, match="did not finish"):

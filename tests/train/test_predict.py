@@ -16,7 +16,7 @@ from asap.train.datasets import load as load_images
 
 @pytest.fixture
 def run(quick_evaluation):
-    return quick_evaluation(cell="DARTS_V1")
+    return quick_evaluation(cell="XNAS")
 
 
 def digits(tmp_path):
@@ -46,7 +46,6 @@ def test_an_exported_network_gives_the_same_outputs(run, tmp_path):
     network, images = asap.load(run), torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = network(images)
-        assert torch.allclose(predict.plain(network)(images), expected, atol=1e-5)
         exported = torch.export.load(predict.export(run, tmp_path / "n.pt2")).module()(images)
     assert torch.allclose(exported, expected, atol=1e-5)
 
