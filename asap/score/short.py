@@ -37,8 +37,9 @@ def evaluated(root: Path, cells: Sequence[Genotype], accuracies: pd.DataFrame, s
     """
     rows = []
     row_of = {int(index): row for row, index in enumerate(accuracies["index"])}
-    for label in load(STUDY).labels:
-        for run in load(STUDY).runs(root, "evaluation", label):
+    study = load(STUDY)
+    for label in study.labels:
+        for run in study.runs(root, "evaluation", label):
             row = row_of[int(label.rpartition("-")[2])]
             if run.genotype() != cells[row]:
                 raise SurrogateError(f"{run.name} trained another cell than {label}")

@@ -310,6 +310,7 @@ def test_others_courses_by_group_and_epoch(data):
 
 
 def test_the_short_evaluation_is_judged_on_cells_trained_in_full(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(surrogate_validity, "RESAMPLES", 20)
     cells, accuracies = read_trained(data)
     picked = short.chosen(accuracies, 8)
     final = accuracies["final"].to_numpy()
