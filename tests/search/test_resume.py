@@ -22,8 +22,9 @@ from asap.train.ends import Interrupted, OutOfTime, RunFailed, Signals
 
 
 def test_a_killed_search_ends_with_the_record_of_an_unkilled_one(tmp_path, recorded, capsys):
-    whole = recorded(epochs=5)
-    words = [f"--{key.replace('_', '-')}={value}" for key, value in {**SMALL_SEARCH, "epochs": 5}.items()]
+    given = {"epochs": 4, "images": 64}
+    whole = recorded(**given)
+    words = [f"--{key.replace('_', '-')}={value}" for key, value in {**SMALL_SEARCH, **given}.items()]
     command = ["search", *words, "--runs-root", str(tmp_path / "killed")]
     folder = tmp_path / "killed" / "scratch" / whole.folder.name
     for rows in (1, 2):  # killed twice, at whatever moment after so many epochs
