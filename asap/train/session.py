@@ -217,13 +217,15 @@ class Session(ABC):
             raise CheckpointError(f"{path} does not fit this run: {' '.join(str(error).split())[:160]}") from None
 
 
-def conduct(session: Callable[[Any, torch.device, Recorder], Session], p: Parameters, kind: str, progress: bool, **described: Any) -> Path:
+def conduct(
+    session: Callable[[Any, torch.device, Recorder], Session], p: Parameters, kind: str, progress: bool, weights: float, **described: Any
+) -> Path:
     """Make a run, or go on with an unfinished one, and return its folder. session: makes it from its images, device and recorder.
 
-    described: what the record says of the run beside its parameters. Raises as `prepare`, `recording` and `Session.run` do.
+    weights: of the network, at least. described: what the record says of the run beside its parameters. Raises as `prepare`, `recording` and `Session.run` do.
     """
     with Signals() as signals:
-        device, images = prepare(p)
+        device, images = prepare(p, weights)
         with distributed.group(device, p.batch), recording(p, kind, device, images, **described) as recorder:
             if not recorder.finished:
                 session(images, device, recorder).run(progress and distributed.rank() == 0, signals)
