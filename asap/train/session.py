@@ -197,6 +197,8 @@ class Session(ABC):
             groups.setdefault(group, {})[rest] = value
         try:
             self.epoch, self.rows, self.steps_done = state["epoch"], state["rows"], state.get("step", 0)
+            if [type(self.epoch), type(self.steps_done), *map(type, self.rows)] != [int, int, *[dict] * self.epoch]:
+                raise ValueError("its epoch, step and rows do not agree")
             if self.steps_done:
                 self.clear()
                 self.begin_epoch()
@@ -213,7 +215,7 @@ class Session(ABC):
                 torch.set_rng_state(within["random"])
                 if self.device.type == "cuda" and "random_cuda" in within:
                     torch.cuda.set_rng_state(within["random_cuda"].cpu(), self.device)
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"{path} does not fit this run: {' '.join(str(error).split())[:160]}") from None
 
 
