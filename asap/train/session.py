@@ -224,7 +224,8 @@ def conduct(
 ) -> Path:
     """Make a run, or go on with an unfinished one, and return its folder. session: makes it from its images, device and recorder.
 
-    weights: of the network, at least. described: what the record says of the run beside its parameters. Raises as `prepare`, `recording` and `Session.run` do.
+    weights: of the network, at least. described: what the record says of the run beside its parameters.
+    Raises as `prepare`, `recording` and `Session.run` do.
     """
     with Signals() as signals:
         device, images = prepare(p, weights)

@@ -66,6 +66,10 @@ def test_a_foreign_or_damaged_checkpoint_is_refused_and_kept(tmp_path, monkeypat
     with pytest.raises(CheckpointError, match=r"checkpoint\.pt is not a whole checkpoint .*: delete it"):
         small_search(root="a")
     tensors, state = read_tensors(second)
+    for changed in ({"epoch": "1"}, {"rows": [7]}, {"step": None}):
+        write_tensors(second, {name: tensor.clone() for name, tensor in tensors.items()}, {**state, **changed})
+        with pytest.raises(CheckpointError, match="does not fit"):
+            small_search(root="b", seed=1)
     tensors.pop("network/head.weight")
     write_tensors(second, tensors, state)
     with pytest.raises(CheckpointError, match="does not fit"):

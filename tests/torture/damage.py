@@ -15,7 +15,7 @@ from typing import Any
 
 from asap.paper.space import published_cell
 from asap.records.run import Run, find_runs, own_digest, to_json
-from asap.report import display
+from asap.report import display, results
 from asap.train.checkpoint import read_tensors, write_tensors
 
 from .kills import EVALUATION, SEARCH, difference
@@ -162,6 +162,8 @@ class Torture:
         damaged = [line for line in lines if line.startswith("damaged ")]
         if len(damaged) != len(problems) or not all(str(path.parent) in line for line in damaged):
             return f"not named: {problems!r:.300} {lines!r:.300}"
+        if damaged and not any(path.parent.name in line for line in results.problems(place / "runs")):
+            return f"the pages do not name it: {results.problems(place / 'runs')!r:.300}"
         for run in runs:
             if found := difference(self.runs[str(run.folder.relative_to(place))], run):
                 return f"believed, but {found}"
