@@ -95,6 +95,8 @@ def why(error: Exception) -> str:
         return f"the disk or a file failed: {error.strerror or text}{f' ({error.filename})' if error.filename else ''}"
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "memory" in text:
         return f"out of memory: {text}" if text else "out of memory"
+    if isinstance(error.__context__, MemoryError):  # which torch.save covers by its own
+        return "out of memory"
     return f"{type(error).__name__}: {text}"
 
 

@@ -43,7 +43,6 @@ def fails(capsys, *words):
         (["search", "--threads", "100000"], "threads must lie in [0, 1024]"),
         (["search", "--epochs", "1e12"], "epochs must lie in [1, 100000]"),
         (["search", "--layers", "2"], "layers must lie in [3, 200]"),
-        (["search", "--dataset", "digits", "--folder", "x"], "folder is found from dataset: give 'x' there"),
         (["search", "--layers", "200", "--nodes", "16", "--channels", "4096"], "weights needs "),
         (["evaluate", "--cell", "ASAP", "--layers", "200", "--channels", "4096"], "give fewer channels, layers or nodes"),
         (["theory", "--exact", "--horizon", "1e7"], "--exact goes up to a horizon of 1,000,000"),

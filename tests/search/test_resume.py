@@ -147,11 +147,18 @@ def test_what_is_no_number_fails_the_run(tmp_path, small_search, given, message)
     assert info["status"] == "failed" and info["reason"] == str(caught.value)
 
 
+def covered(first, second):
+    """The second error as it is raised while the first is handled."""
+    second.__context__ = first
+    return second
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
         (MemoryError(), "^out of memory$"),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:117]\nDefaultCPUAllocator: can't allocate memory"), "^out of memory: .enforce"),
+        (covered(MemoryError(), RuntimeError("[enforce fail] unexpected pos")), "^out of memory$"),
         (OverflowError("math range error"), "^OverflowError: math range error$"),
     ],
 )
