@@ -83,7 +83,7 @@ def outside(within: str) -> list[str]:
     found = [low] if within[0] == "(" else []
     found += [str(float(low) - step) for step in (1, 1e-3, 1e30)]
     if high != "∞":
-        found += ([high] if within[-1] == ")" else []) + [str(float(high) + 1), str(float(high) * 1e6 + 1), "1e300"]
+        found += ([high] if within[-1] == ")" else []) + [str(float(high) * 1.001 + 1), str(float(high) * 1e6 + 1), "1e300"]
     return found
 
 
@@ -95,7 +95,7 @@ def parameters(rng: random.Random, place: Path) -> Iterator[Case]:
             option, m = f"--{f.name.replace('_', '-')}", f.metadata
             bad = [*NUMBERS, *outside(m["within"])] if m["within"] else ["perhaps", "2", "", "\ud800"] if f.type == "bool" else []
             bad += [v for v in TEXTS if v not in m["choices"]] if m["choices"] or f.name in ("study", "device", "cell", "run") else []
-            bad = [v for v in bad if not (f.name == "run" and v in ("", "../..")) and not (f.name == "study" and v == "UPPER")]
+            bad = [v for v in bad if not (f.name == "run" and v in ("", "../..")) and not (f.name == "study" and v in ("UPPER", "no-such"))]
             more = [] if f.name == "run" else BASE[command] if f.name != "cell" else []
             cases += [(f"{command} {option} {value[:30]!r}", [command, *more, f"{option}={value}"], None) for value in bad]
             cut = rng.randrange(len(f.name))
@@ -256,9 +256,9 @@ def torture(number: int, rng: random.Random, scratch: Path) -> Iterator[tuple[st
         for name, words, first in cases:
             answer = ask(words, first)
             wrong = answer.refused()
-            if not wrong and (after := tree(scratch)) != before:
-                changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
-                wrong, before = f"it wrote {changed[:3]}", after
+            after = tree(scratch)
+            changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+            wrong, before = wrong or (f"it wrote {changed[:3]}" if changed else ""), after
             yield name, wrong
         if len(cases) < count:
             yield make.__name__, f"there are only {len(cases)} such cases"
