@@ -6,7 +6,7 @@ BIN := .venv/bin
 SHELL := /bin/bash -o pipefail
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book live test browser bench gpu-study lint clean
+.PHONY: book live test torture browser bench gpu-study lint clean
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
@@ -33,6 +33,11 @@ live: .venv/installed
 test: .venv/installed lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 	ASAP_RUNS=$$(mktemp -d) $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=900 book/experiments
+
+# kills at random moments, bad inputs, damaged files: SEED draws them; minutes on two cores
+SEED ?= 0
+torture: .venv/installed
+	PYTHONPATH=tests $(BIN)/python -m torture --seed $(SEED)
 
 # the built book in headless Chromium (Debian: apt-get install chromium); after `make book`
 browser: .venv/installed

@@ -30,6 +30,8 @@ ROOMS = {
     "predict": (".train.predict", "classify images by the network that an evaluation trained, or export it"),
 }
 
+MOST_EXACT = 1_000_000  # steps
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -50,6 +52,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except MemoryError as error:
+        print(f"asap: {printable(f'out of memory: {error}'.removesuffix(': '))}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"asap: {printable(f'{error.filename}: {error.strerror}' if error.filename else error)}", file=sys.stderr)
         return 2
@@ -165,6 +170,8 @@ def _theory(given: dict[str, Any]) -> int:
             print(record(table, runs_root(root), lambda text: print(text, file=sys.stderr)))
         return 0
     setting = make_setting(given)
+    if exact and setting.horizon > MOST_EXACT:
+        raise UserError(f"--exact goes up to a horizon of {MOST_EXACT:,}, about two minutes, not {setting.horizon:,}")
     if exact:
         found: dict[str, Any] = {
             "escape": exact_escape(setting.schedule, setting.operations, setting.delta, setting.horizon, setting.shrink),

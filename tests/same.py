@@ -11,7 +11,7 @@ from asap.train.session import Session
 
 
 def timeless(run):
-    return run.epochs().drop(columns=list(TIME_COLUMNS))
+    return run.epochs().drop(columns=list(TIME_COLUMNS), errors="ignore")
 
 
 def same(a, b):

@@ -70,10 +70,11 @@ class Recorder:
         self._lock = filelock.FileLock(folder / ".lock", timeout=0)  # which follows no link
 
         def recorded() -> dict[str, Any]:
+            named = {"format": 1, "kind": kind, "study": folder.parent.name, "name": folder.name}
             try:
                 info = read_info(folder)
             except MissingRecord:
-                return {"format": 1, "kind": kind, "study": folder.parent.name, "name": folder.name, "parameters": dict(identity)}
+                return {**named, "parameters": dict(identity)}
             for key, value in (("kind", kind), ("data", described.get("data")), ("genotype", described.get("genotype"))):
                 there, here = info.get(key), json.loads(json.dumps(value))
                 if not same_data(there, here):
@@ -81,7 +82,9 @@ class Recorder:
             if not (matches or dict(identity).__eq__)(info["parameters"]):
                 known = {name: value for name, value in info["parameters"].items() if name in identity}
                 raise RecordError(f"{folder} holds a run of other parameters: {difference({**identity, **known}, dict(identity))}")
-            return info
+            if info["status"] == "finished":
+                return info
+            return {**named, "parameters": info["parameters"], "opened": info.get("opened", [])}  # all else is said anew
 
         self.info = recorded()
         if self.finished:

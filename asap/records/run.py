@@ -18,6 +18,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -214,7 +215,7 @@ def run_folder(name: str | Path, root: Path) -> Path:
 
 
 def run_folders(root: Path) -> Iterator[Path]:
-    """Every folder runs/<study>/<run>/ that holds a run.json, in order; none where there is no root.
+    """Every folder runs/<study>/<run>/ that holds a run.json or cannot be read, in order; none where there is no root.
 
     Raises `RecordError` where the root cannot be read.
     """
@@ -225,7 +226,11 @@ def run_folders(root: Path) -> Iterator[Path]:
     except OSError as error:
         raise RecordError(f"cannot read {root}: {error.strerror}") from None
     for study in studies:
-        yield from (path.parent for path in sorted(study.glob("*/run.json")))
+        if study.is_dir() and not os.access(study, os.R_OK | os.X_OK):
+            yield study  # which is named as damaged
+        for folder in sorted(study.glob("*/")):
+            if os.path.lexists(folder / "run.json") or not os.access(folder, os.X_OK):
+                yield folder
 
 
 def find_runs(root: Path) -> tuple[list[Run], list[str]]:

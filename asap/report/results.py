@@ -144,7 +144,11 @@ def _read(root: Path | None) -> _Results:
     """The frames of a root, read anew when a file of a record, of a study or of the sizes has changed."""
     place = Path(root or runs_root())
     watched = [*place.glob("*/*/*"), *place.glob("sizes/*.csv"), *studies.studies_root().glob("*.yaml")]
-    stats = [(str(path), path.stat()) for path in sorted(watched) if path.suffix in (".json", ".csv", ".parquet", ".yaml")]
+    stats = [
+        (str(path), path.stat(follow_symlinks=path.exists()))
+        for path in sorted(watched)
+        if path.suffix in (".json", ".csv", ".parquet", ".yaml")
+    ]
     return _frames(place, tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats))
 
 

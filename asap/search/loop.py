@@ -38,7 +38,9 @@ def search(parameters: SearchParameters, progress: bool = True) -> Path:
     """
     if distributed.world() > 1:
         raise ParameterError("a search runs in one process, not under torchrun")
-    return conduct(partial(_Search, parameters), parameters, "search", progress)
+    p = parameters
+    weights = 42 * p.layers * len(edges(p.nodes)) * p.channels**2  # at least 6·C² an edge, in cells of C, 2C and 4C channels, a third each
+    return conduct(partial(_Search, p), p, "search", progress, weights)
 
 
 class _Search(Session):

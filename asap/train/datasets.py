@@ -36,6 +36,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import torch
 from torch import Tensor
@@ -204,7 +205,11 @@ def load(
     print(f"reading {folder or f'{name} under {root}'}, once", file=sys.stderr)
     tensors, meta = _decode(source.read(), listed)
     try:
-        write_tensors(cache, tensors, meta)
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(cache.parent / ".lock"):
+            for left in cache.parent.glob(f".{cache.name}.*.part"):  # by a kill: nobody else writes now
+                left.unlink()
+            write_tensors(cache, tensors, meta)
     except OSError as error:
         print(f"note: {name} is not cached: {one_line(error)}", file=sys.stderr)
     return _assemble(name, tensors, meta)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import platform
 import time
@@ -43,6 +44,14 @@ def set_up(device: torch.device) -> None:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     else:
         keep_freed_memory()
+
+
+def check_room(weights: float, device: torch.device) -> None:
+    """Raise `ParameterError` where the memory does not hold so many weights (float32) with their gradients and their momentum."""
+    room = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else (memory_gib() or math.inf) * 2**30
+    if 12 * weights > room:
+        needed = f"a network of {weights:.2g} weights needs {12 * weights / 1e9:,.0f} GB with their gradients and momentum"
+        raise ParameterError(f"{needed}, and there are {room / 1e9:,.0f}: give fewer channels, layers or nodes")
 
 
 def random_stream(seed: int, *place: int) -> torch.Generator:

@@ -45,7 +45,8 @@ def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
         genotype, p = searched.genotype(p.edge_rule), dataclasses.replace(p, run=searched.name)
     else:
         genotype = cell_by_name(p.cell)
-    return conduct(partial(_Evaluation, p, genotype), p, "evaluation", progress, genotype=genotype.to_dict())
+    weights = Size(genotype, p.channels, p.layers).parameters
+    return conduct(partial(_Evaluation, p, genotype), p, "evaluation", progress, weights, genotype=genotype.to_dict())
 
 
 class _Evaluation(Session):

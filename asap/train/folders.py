@@ -14,6 +14,8 @@ import numpy as np
 from .device import memory_gib
 from .images import DataError, Files, View, one_line, opened
 
+LABELS = [str(label) for label in range(25)]  # of Freiburg Groceries
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -89,7 +91,7 @@ def freiburg_split(folder: Path, fold: int) -> list[Files]:
             if not line.strip():
                 continue
             name, _, label = line.strip().rpartition(" ")
-            if not name or not (label.isascii() and label.isdigit() and int(label) < 25):
+            if not name or label not in LABELS:
                 raise DataError(f"{place}, line {number}: expected CLASS/FILE and a label from 0 to 24, not {line.strip()[:80]!r}")
             names.setdefault(int(label), Path(name).parent.name)
             paths.append(str(folder / "images" / name.strip()))

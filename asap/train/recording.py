@@ -24,13 +24,20 @@ from .imagenet import FolderData
 Parameters = SearchParameters | EvaluationParameters
 
 
-def prepare(p: Parameters) -> tuple[torch.device, ImageData | FolderData]:
-    """The device and the data set of a run. Raises `UserError` where either is not to be had."""
+def prepare(p: Parameters, weights: float) -> tuple[torch.device, ImageData | FolderData]:
+    """The device and the data set of a run. weights: of the network, at least.
+
+    Raises `UserError` where the device or the data set is not to be had, or holds no such network; `RunFailed` where memory runs out.
+    """
     device = distributed.local_device(machine.choose_device(p.device))
+    machine.check_room(weights, device)
     machine.set_up(device)
     if p.threads:
         torch.set_num_threads(p.threads)
-    images = load(p.dataset, data_root(p.data_root), p.download, p.folder, p.image_size, p.test_share)
+    try:
+        images = load(p.dataset, data_root(p.data_root), p.download, p.folder, p.image_size, p.test_share)
+    except (MemoryError, RuntimeError) as error:
+        raise RunFailed(f"{p.dataset} could not be read: {why(error)}") from error
     used = p.images or len(images.train)
     if used > len(images.train):
         raise ParameterError(f"images is {p.images}, but {p.dataset} has {len(images.train)} training images")
@@ -88,6 +95,8 @@ def why(error: Exception) -> str:
         return f"the disk or a file failed: {error.strerror or text}{f' ({error.filename})' if error.filename else ''}"
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "memory" in text:
         return f"out of memory: {text}" if text else "out of memory"
+    if isinstance(error.__context__, MemoryError):  # which torch.save covers by its own
+        return "out of memory"
     return f"{type(error).__name__}: {text}"
 
 

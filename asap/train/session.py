@@ -197,6 +197,8 @@ class Session(ABC):
             groups.setdefault(group, {})[rest] = value
         try:
             self.epoch, self.rows, self.steps_done = state["epoch"], state["rows"], state.get("step", 0)
+            if [type(self.epoch), type(self.steps_done), *map(type, self.rows)] != [int, int, *[dict] * self.epoch]:
+                raise ValueError("its epoch, step and rows do not agree")
             if self.steps_done:
                 self.clear()
                 self.begin_epoch()
@@ -213,17 +215,20 @@ class Session(ABC):
                 torch.set_rng_state(within["random"])
                 if self.device.type == "cuda" and "random_cuda" in within:
                     torch.cuda.set_rng_state(within["random_cuda"].cpu(), self.device)
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"{path} does not fit this run: {' '.join(str(error).split())[:160]}") from None
 
 
-def conduct(session: Callable[[Any, torch.device, Recorder], Session], p: Parameters, kind: str, progress: bool, **described: Any) -> Path:
+def conduct(
+    session: Callable[[Any, torch.device, Recorder], Session], p: Parameters, kind: str, progress: bool, weights: float, **described: Any
+) -> Path:
     """Make a run, or go on with an unfinished one, and return its folder. session: makes it from its images, device and recorder.
 
-    described: what the record says of the run beside its parameters. Raises as `prepare`, `recording` and `Session.run` do.
+    weights: of the network, at least. described: what the record says of the run beside its parameters.
+    Raises as `prepare`, `recording` and `Session.run` do.
     """
     with Signals() as signals:
-        device, images = prepare(p)
+        device, images = prepare(p, weights)
         with distributed.group(device, p.batch), recording(p, kind, device, images, **described) as recorder:
             if not recorder.finished:
                 session(images, device, recorder).run(progress and distributed.rank() == 0, signals)

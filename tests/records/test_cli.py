@@ -12,6 +12,8 @@ import pytest
 from asap import cli
 from asap.paper.space import cell_label, published_cell, published_cells
 from asap.records.parameters import EvaluationParameters, ParameterError, SearchParameters, from_notebook, make, run_name
+from asap.theory import simulate
+from asap.train import recording
 
 
 def fails(capsys, *words):
@@ -41,6 +43,9 @@ def fails(capsys, *words):
         (["search", "--threads", "100000"], "threads must lie in [0, 1024]"),
         (["search", "--epochs", "1e12"], "epochs must lie in [1, 100000]"),
         (["search", "--layers", "2"], "layers must lie in [3, 200]"),
+        (["search", "--layers", "200", "--nodes", "16", "--channels", "4096"], "weights needs "),
+        (["evaluate", "--cell", "ASAP", "--layers", "200", "--channels", "4096"], "give fewer channels, layers or nodes"),
+        (["theory", "--exact", "--horizon", "1e7"], "--exact goes up to a horizon of 1,000,000"),
         (["search", "--study", "s" * 101], "study must have at most 100 bytes"),
         (["search", "--lr", "0.1"], "did you mean learning_rate?"),
         (["search", "--batch-size", "32"], "did you mean batch?"),
@@ -86,6 +91,33 @@ def test_a_failed_run_is_status_1(capsys):
     words = ["--learning-rate", "1e30", "--learning-rate-min", "1e30", "--gradient-clip", "1e30"]
     assert cli.main(["search", "--images", "64", "--epochs", "2", *words]) == 1
     assert "not finite" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "digits could not be read: out of memory"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+            "digits could not be read: out of memory: [enforce fail]",
+        ),
+    ],
+)
+def test_memory_that_runs_out_while_data_are_read_is_a_line_and_status_1(capsys, tmp_path, monkeypatch, error, message):
+    def fails_to(*_):
+        raise error
+
+    monkeypatch.setattr(recording, "load", fails_to)
+    status, line = fails(capsys, "search")
+    assert status == 1 and message in line and not any(tmp_path.iterdir())
+
+
+def test_memory_that_runs_out_anywhere_else_is_a_line_and_status_1(capsys, monkeypatch):
+    def fails_to(*_):
+        raise MemoryError("Unable to allocate 53.4 MiB")
+
+    monkeypatch.setattr(simulate, "simulate", fails_to)
+    assert fails(capsys, "theory") == (1, "asap: out of memory: Unable to allocate 53.4 MiB\n")
 
 
 def test_cells(capsys, monkeypatch):

@@ -114,6 +114,12 @@ def test_a_damaged_record_is_named_and_left_out_at_once(tmp_path):
         file.write("damage")
     assert results.searches(tmp_path)["method"].tolist() == ["asap"]
     assert len(results.problems(tmp_path)) == 1 and "darts-cifar10-cpu-seed0/epochs.csv" in results.problems(tmp_path)[0]
+    link = tmp_path / "methods" / "linked" / "run.json"
+    link.parent.mkdir()
+    for target in ("no-such", "run.json"):
+        link.symlink_to(target)
+        assert len(results.problems(tmp_path)) == 2 and "linked" in results.problems(tmp_path)[1]
+        link.unlink()
 
 
 def test_a_root_without_records_has_empty_frames_that_select(tmp_path):

@@ -67,6 +67,10 @@ def test_a_foreign_or_damaged_checkpoint_is_refused_and_kept(tmp_path, monkeypat
     with pytest.raises(CheckpointError, match=r"checkpoint\.pt is not a whole checkpoint .*: delete it"):
         small_search(root="a")
     tensors, state = read_tensors(second)
+    for changed in ({"epoch": "1"}, {"rows": [7]}, {"step": None}):
+        write_tensors(second, {name: tensor.clone() for name, tensor in tensors.items()}, {**state, **changed})
+        with pytest.raises(CheckpointError, match="does not fit"):
+            small_search(root="b", seed=1)
     tensors.pop("network/head.weight")
     write_tensors(second, tensors, state)
     with pytest.raises(CheckpointError, match="does not fit"):
@@ -144,11 +148,18 @@ def test_what_is_no_number_fails_the_run(tmp_path, small_search, given, message)
     assert info["status"] == "failed" and info["reason"] == str(caught.value)
 
 
+def covered(first, second):
+    """The second error as it is raised while the first is handled."""
+    second.__context__ = first
+    return second
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
         (MemoryError(), "^out of memory$"),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:117]\nDefaultCPUAllocator: can't allocate memory"), "^out of memory: .enforce"),
+        (covered(MemoryError(), RuntimeError("[enforce fail] unexpected pos")), "^out of memory$"),
         (OverflowError("math range error"), "^OverflowError: math range error$"),
     ],
 )

@@ -33,7 +33,10 @@ def test_digits_are_embedded_and_always_the_same(tmp_path):
 )
 def test_an_image_folder_is_read_once_and_cached(tmp_path, extension, options, variant):
     folder(tmp_path, extension=extension, **options)
+    (tmp_path / "cache").mkdir()
+    (left := tmp_path / "cache" / ".cifar10.pt.abc.part").write_bytes(b"of a kill")
     images = datasets.load("cifar10", tmp_path)
+    assert not left.exists()
     assert images.variant == variant and len(images.train) == 8 and images.classes == 2
     shutil.rmtree(tmp_path / "cifar10")  # the cache alone is the set
     again = datasets.load("cifar10", tmp_path)

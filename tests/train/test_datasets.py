@@ -143,7 +143,7 @@ def test_damaged_layouts_are_one_line(data):
     (data / "freiburg" / "images" / "CAKE" / "CAKE0005.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"CAKE0005\.png: damaged"):
         datasets.load("freiburg", data)
-    for label in ("", " -1", " 1e9", " 99999999999999999999999"):
+    for label in ("", " -1", " 1e9", " 99999999999999999999999", f" {9:05000}"):
         (data / "freiburg" / "splits" / "test2.txt").write_text(f"BEANS/BEANS0004.png 0\n\nBEANS/BEANS0005.png{label}\n")
         with pytest.raises(DataError, match=r"test2\.txt, line 3: "):
             datasets.load("freiburg-2", data)
