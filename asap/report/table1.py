@@ -150,8 +150,8 @@ def how_to_read(paired: pd.DataFrame) -> str:
     words = {
         "95 % interval": "The 95 % interval is Student's.",
         "p (Holm)": "The p value is that of the paired t test, with Holm's correction over the rows.",
-        "could be shown": "*Could be shown* is the smallest difference that so many pairs show with a probability of 80 %; of one pair, which "
-        "has no test, it is what the finite number of test images alone would hide.",
+        "could be shown": "*Could be shown* is the smallest difference that so many pairs show with a probability of 80 %. One pair has no "
+        "test; for it, *could be shown* is what the finite number of test images alone would hide.",
     }
     shown = [text for name, text in words.items() if (paired[name] != DASH).any()]
     return " ".join(shown) or "One pair has no test."
