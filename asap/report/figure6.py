@@ -107,8 +107,9 @@ def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None, behi
 
 def rows(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """What each method's searches end in, with the accuracy's largest falls. ASAP that prunes at an epoch's end joins them."""
-    headers = ["method", "n", "mixture, at the end, %", "largest fall in an epoch that prunes", "in one that does not",
-               "one operation an edge, %", "derived cell, %", "drop at the cut"]  # fmt: skip
+    headers = ["method", "n", "mixture, at the end, %", "largest fall in an epoch that prunes, points",
+               "largest fall in another epoch, points",
+               "one operation an edge, %", "derived cell, %", "drop at the cut, points"]  # fmt: skip
     alike = results.arm(results.searches(), "sensitivity", "Pruning once an epoch")
     return rows_frame(headers, [_row(label, runs) for label, runs in {**arms, AT_EPOCH_END: alike}.items() if len(runs)])
 

@@ -45,7 +45,7 @@ def verdicts() -> list[tuple[Claim, Verdict]]:
 def count(found: list[tuple[Claim, Verdict]]) -> str:
     """`**18** hold; **4** were seen in one run; …`"""
     verdicts = Counter(verdict.verdict for _, verdict in found)
-    return "; ".join(f"**{n}** {text if n > 1 else name}" for name, text in SUMMARY.items() if (n := verdicts[name]))
+    return "; ".join(f"**{n}** {words[n > 1]}" for name, words in SUMMARY.items() if (n := verdicts[name]))
 
 
 def claim_rows(found: list[tuple[Claim, Verdict]]) -> pd.DataFrame:

@@ -45,6 +45,7 @@ def real_search() -> None:
         figure,
         f"**From a real search.** For each of its {len(frame)} mixed operations, the α step at which each rule would tell the best operation from the second, "
         f"from the α steps before the first pruning of its cell: {steps}. {provenance(run)}",
+        f"Step curves: the share of the {len(frame)} mixed operations that each rule would have decided by an α step, on a logarithmic axis; a line marks the end of the search at {budget:,} steps.",
     )
     rows = [[names[r], f"{int((frame[r] <= budget).sum())} of {len(frame)}", f"{frame[r].median():,.0f}"] for r in rules]
     say(tables.markdown(["rule", f"edges decided within {budget:,} steps", "median steps"], rows))
@@ -99,7 +100,7 @@ def estimates() -> None:
 
 def searches() -> None:
     """The searches that carry their certificates: by threshold and by certificate, on the same seeds, and how their cells score."""
-    study, rows, shown, left = load("certified"), [], [], []
+    study, rows, shown = load("certified"), [], []
     for label in dict.fromkeys(planned.label for planned in study.planned if planned.kind == "search"):
         runs = study.runs(runs_root(), "search", label)
         scores = results.arm(results.evaluations(), "certified", label).groupby("seed")["error"].mean()
@@ -108,9 +109,8 @@ def searches() -> None:
             score = f"{scores[seed]:.2f}" if seed in scores else "–"
             rows.append([label, str(seed), *summary(certificates(run)), f"{covariance(run):.2f}", score])
             shown.append((label, run))
-    left = [planned.command() for planned in study.planned if planned.record(runs_root()) is None]
-    if left:
-        missing(f"{len(left)} runs of the study `certified`", "\n".join(left))
+    if left := study.left(runs_root()):
+        missing(f"{len(left)} runs of the study `certified`", "asap study certified --jobs 1")
     if rows:
         say(tables.markdown(["search", "seed", *HEADERS, "second moments over those of independent rewards", "error of its cell, %"], rows))
         records({run.name: label for label, run in shown})

@@ -145,6 +145,18 @@ def paired_rows(tests: Mapping[str, Paired], what: str) -> pd.DataFrame:
     ])  # fmt: skip
 
 
+def how_to_read(paired: pd.DataFrame) -> str:
+    """What the columns of `paired_rows` that hold something mean, in Markdown."""
+    words = {
+        "95 % interval": "The 95 % interval is Student's.",
+        "p (Holm)": "The p value is that of the paired t test, with Holm's correction over the rows.",
+        "could be shown": "*Could be shown* is the smallest difference that so many pairs show with a probability of 80 %. One pair has no "
+        "test; for it, *could be shown* is what the finite number of test images alone would hide.",
+    }
+    shown = [text for name, text in words.items() if (paired[name] != DASH).any()]
+    return " ".join(shown) or "One pair has no test."
+
+
 def against_asap(evaluations: pd.DataFrame) -> pd.DataFrame:
     """Each published or random cell's error minus the published ASAP cell's, paired by seed; no rows where that is not recorded."""
     ours = {str(cell): seeds(row) for cell, row in errors(evaluations).iterrows()}

@@ -20,12 +20,19 @@ INCONCLUSIVE, OPEN = "inconclusive", "cannot be told"  # the runs disagree; ther
 EQUAL = "no such difference"  # whatever difference there is, it is smaller than the paper's
 PRINTED = "as printed"  # printed numbers, read again
 SHOWN = "no verdict"  # a number of ours that is not comparable with the paper's
-#: How many claims have a verdict, in words; verdicts of one meaning together.
+#: How many claims have a verdict, in words, of one claim and of several.
 SUMMARY = {
-    HOLDS: "hold", SEEN: "were seen in one run", DIRECTION: "hold in a weaker form", PRINTED: "are as printed",
-    EQUAL: "show no such difference", INCONCLUSIVE: "are inconclusive", UNSEEN: "were not seen in one run", FAILS: "do not hold",
-    SHOWN: "have a number without a verdict", OPEN: "cannot be told yet",
-}  # fmt: skip
+    HOLDS: ("holds", "hold"),
+    DIRECTION: ("holds in a weaker form", "hold in a weaker form"),
+    FAILS: ("does not hold", "do not hold"),
+    SEEN: ("was seen in one run", "were seen in one run"),
+    UNSEEN: ("was not seen in one run", "were not seen in one run"),
+    EQUAL: ("shows no such difference", "show no such difference"),
+    INCONCLUSIVE: ("is inconclusive", "are inconclusive"),
+    OPEN: ("cannot be told yet", "cannot be told yet"),
+    SHOWN: ("has a number without a verdict", "have a number without a verdict"),
+    PRINTED: ("rereads the paper's own numbers", "reread the paper's own numbers"),
+}
 
 Values = Sequence[float] | pd.Series
 #: The arms that prune by Eq. 13, those of DARTS, and ASAP where it prunes at an epoch's end as Eq. 13 does.
