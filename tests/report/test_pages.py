@@ -1,10 +1,8 @@
 """The pages of figures and tables: which records they show, and what they make of them."""
 
-import dataclasses
 import json
 import math
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +12,22 @@ from posed import cut, pose, pose_search
 from asap.paper.space import cell_by_name
 from asap.records.parameters import checkout
 from asap.records.study import load
-from asap.report import costs, discussion, display, figure1, figure6, figure7, front, palette, results, table1, table2, table3, tables
+from asap.report import (
+    benchmarks,
+    costs,
+    discussion,
+    display,
+    figure1,
+    figure6,
+    figure7,
+    front,
+    palette,
+    results,
+    table1,
+    table2,
+    table3,
+    tables,
+)
 from asap.search.enas import Controller
 
 
@@ -101,7 +114,7 @@ def test_figure_1_has_a_point_a_method_and_one_for_all_random_cells(root):
     for seed in range(3):
         pose_search(root, searches["ASAP", seed], seconds=86400.0 * (1 + seed))
     (evaluations,) = table1.recorded().values()
-    assert [(p["name"], p["cost"], p["errors"]) for p in figure1.points(evaluations)] == [
+    assert [(p.name, p.cost, p.errors) for p in figure1.points(evaluations).itertuples()] == [
         ("random cells", figure1.RANDOM_COST, [18.0, 18.0, 19.0, 19.0, 20.0, 20.0]),
         ("ours: ASAP", 2.0, [18.0, 19.0, 20.0]),
     ]
@@ -153,7 +166,6 @@ def test_a_cell_that_the_paper_s_table_lacks_has_a_row_of_its_own(root):
     (evaluations,) = table1.recorded().values()
     rows = table1.rows(evaluations)
     assert rows[rows.iloc[:, -1] == "17.00 (1)"].iloc[:, :2].to_numpy().tolist() == [["SNAS", "2.85\u00a0±\u00a00.02"], ["XNAS", "–"]]
-    assert "AmoebaNet-B" in table1.never_published() and "ASAP-Small" not in table1.never_published()
 
 
 def test_the_order_on_a_data_set_is_set_beside_that_on_cifar10_and_beside_the_sizes(root):
@@ -168,7 +180,6 @@ def test_the_order_on_a_data_set_is_set_beside_that_on_cifar10_and_beside_the_si
     said = table2.foretold(evaluations, name)
     assert key == "fashion_mnist" and "order of 5 cells on Fashion-MNIST" in said
     assert "CIFAR-10, Spearman's ρ = -0.90" in said and "parameters, ρ = 0.90" in said
-    assert "Fashion-MNIST" not in table2.absent() and len(table2.absent()) == 5
 
 
 def test_a_probability_below_what_the_permutations_tell_is_a_bound():
@@ -190,28 +201,22 @@ def test_a_gpu_s_record_is_shown_and_a_damaged_one_named(root, monkeypatch):
                       "after": {"copy": {"w_and_alpha_gradient": [1e-7, 1e-6]}}},
     }  # fmt: skip
     (root / "benchmarks" / "gpu.json").write_text(json.dumps(gpu))
-    (found,) = [r for r in costs.gpus() if r["machine"]["device"] == "<b>"]
-    assert costs.gradient_rows(found).to_numpy().tolist() == [["before", "float32", "0.5", "0.6"], ["after", "copy", "1e-07", "1e-06"]]
-    assert costs.variant_rows(found).to_numpy().tolist() == [["float32, graphs", "360.00", "–", "–"], ["bf16", "100.00", "1,234", "1,000"]]
-    assert discussion.gpu_hours(found) == (pytest.approx(1.3), pytest.approx(5.85))
-    assert "ASAP search, scale paper, float32, graphs" in set(costs.hour_rows()["what"]) and "&#60;b&#62;" in costs.where(found)
+    (found,) = [r for r in benchmarks.gpus() if r["machine"]["device"] == "<b>"]
+    assert benchmarks.gradient_rows(found).to_numpy().tolist() == [["before", "float32", "0.5", "0.6"], ["after", "copy", "1e-07", "1e-06"]]
+    assert benchmarks.variant_rows(found).to_numpy().tolist() == [
+        ["float32, graphs", "360.00", "–", "–"],
+        ["bf16", "100.00", "1,234", "1,000"],
+    ]
+    assert benchmarks.gpu_hours(found) == (pytest.approx(1.3), pytest.approx(5.85))
+    assert "ASAP search, scale paper, float32, graphs" in set(costs.hour_rows()["what"]) and "&#60;b&#62;" in benchmarks.where(found)
     (root / "benchmarks" / "gpu.json").write_text("{")
     said.clear()
-    assert costs.cpu() and "Left out, damaged: runs/benchmarks/gpu.json" in said[0]
+    assert benchmarks.cpu() and "Left out, damaged: runs/benchmarks/gpu.json" in said[0]
 
 
 def test_other_studies_figures_have_sources():
     rows = discussion.other_rows()
     assert rows["source"].str.fullmatch(r"\{cite:p\}`\w+`").all() and len(rows) >= 10
-
-
-def test_only_runs_by_their_scale_s_recipe_and_of_committed_studies_count(root):
-    planned = next(p for p in load("transfer").planned if p.parameters.dataset == "cifar10")
-    for name, changed in (("plain", {}), ("replayed", {"graphs": True}), ("wide", {"channels": 20}), ("tried", {"study": "scratch"})):
-        parameters = dataclasses.replace(planned.parameters, **changed)
-        pose(root, SimpleNamespace(name=f"{parameters.study}/{name}", parameters=parameters), 17.0)
-    (evaluations,) = table1.recorded().values()
-    assert sorted(evaluations["run"]) == ["cells/plain", "cells/replayed"]
 
 
 def test_the_sizes_are_of_searched_cells_and_of_random_ones_that_were_trained(root):
