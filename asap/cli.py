@@ -30,8 +30,6 @@ ROOMS = {
     "predict": (".train.predict", "classify images by the network that an evaluation trained, or export it"),
 }
 
-MOST_EXACT = 1_000_000  # steps
-
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -170,8 +168,6 @@ def _theory(given: dict[str, Any]) -> int:
             print(record(table, runs_root(root), lambda text: print(text, file=sys.stderr)))
         return 0
     setting = make_setting(given)
-    if exact and setting.horizon > MOST_EXACT:
-        raise UserError(f"--exact goes up to a horizon of {MOST_EXACT:,}, about two minutes, not {setting.horizon:,}")
     if exact:
         found: dict[str, Any] = {
             "escape": exact_escape(setting.schedule, setting.operations, setting.delta, setting.horizon, setting.shrink),
@@ -291,15 +287,12 @@ def _study(given: dict[str, Any]) -> int:
         if given["name"]:
             for planned in study.planned:
                 try:
-                    run = planned.record(root)
-                    state = run.info["status"] if run else "missing"
+                    state = run.info["status"] if (run := planned.record(root)) else "missing"
                 except RecordError as error:
                     state = f"damaged ({error})"
-                seconds = left.get(planned.name)
-                about = "" if seconds is None else f"  about {seconds / 60:.0f} min"
+                about = "" if (seconds := left.get(planned.name)) is None else f"  about {seconds / 60:.0f} min"
                 print(printable(f"{state:9} {planned.kind:10} {planned.label:32} {planned.name}{about}"))
-        done = len(study.planned) - len(left)
-        print(f"{printable(study.name)}: {done} of {len(study.planned)} runs finished; the rest {duration(left)}")
+        print(f"{printable(study.name)}: {len(study.planned) - len(left)} of {len(study.planned)} runs finished; the rest {duration(left)}")
     return 0
 
 

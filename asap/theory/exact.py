@@ -6,15 +6,20 @@ import math
 
 import numpy as np
 
-from .bounds import radius
+from .bounds import TheoryError, radius
+
+MOST_STEPS = 1_000_000
 
 
 def crossing(lower: np.ndarray, upper: np.ndarray, up: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
     """The exact probability that a walk of ±1 steps, P(+1) = `up`, has gone below −lower_t, or above upper_t, by each t.
 
     lower, upper: positive boundaries at t = 1, 2, …, (H,); a crossing ends the walk. Returns two arrays (H,), cumulative.
+    Raises `TheoryError` where H is over `MOST_STEPS`.
     """
     horizon = len(lower)
+    if horizon > MOST_STEPS:
+        raise TheoryError(f"exact probabilities go up to a horizon of {MOST_STEPS:,}, about two minutes, not {horizon:,}")
     reach = int(min(horizon, max(lower.max(), upper.max()))) + 3
     mass = np.zeros(2 * reach + 1)  # of the positions −reach, …, reach
     mass[reach] = 1.0

@@ -45,7 +45,7 @@ def fails(capsys, *words):
         (["search", "--layers", "2"], "layers must lie in [3, 200]"),
         (["search", "--layers", "200", "--nodes", "16", "--channels", "4096"], "weights needs "),
         (["evaluate", "--cell", "ASAP", "--layers", "200", "--channels", "4096"], "give fewer channels, layers or nodes"),
-        (["theory", "--exact", "--horizon", "1e7"], "--exact goes up to a horizon of 1,000,000"),
+        (["theory", "--exact", "--horizon", "1e7"], "exact probabilities go up to a horizon of 1,000,000"),
         (["search", "--study", "s" * 101], "study must have at most 100 bytes"),
         (["search", "--lr", "0.1"], "did you mean learning_rate?"),
         (["search", "--batch-size", "32"], "did you mean batch?"),
