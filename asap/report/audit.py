@@ -5,26 +5,21 @@ from __future__ import annotations
 import pandas as pd
 
 from ..records.study import load
-from . import results
-from .contradictions import CONTRADICTIONS, Contradiction
-from .display import DASH, each, rows_frame
-from .inference import pair
-from .table1 import paired_rows, seeds
+from . import contradictions, results
+from .display import each, rows_frame
+from .inference import Difference, number, pair
+from .table1 import paired_rows
 
 STUDY, DECIDED = "sensitivity", "As decided"
 TEST_IMAGES = 10_000  # of CIFAR-10
 
 
-def cards() -> list[str]:
-    """One card in Markdown for each contradiction."""
-    return [_card(one) for one in CONTRADICTIONS]
-
-
-def _card(one: Contradiction) -> str:
+def card(one: contradictions.Contradiction) -> str:
+    """A contradiction as a card in Markdown."""
     words = "; ".join(f"{place}: “{quote}”" if quote else place for place, quote in one.quotes)
     lines = [f":::{{card}} {one.name}", words, ""]
     if one.arithmetic:
-        lines += [f"**Arithmetic.** {one.arithmetic()}", ""]
+        lines += [f"**Arithmetic.** {one.arithmetic.format(**contradictions.values())}", ""]
     other = f" The other choice: {', '.join(f'`{name}`' for name in one.parameter.split(', '))}." if one.parameter else ""
     lines += [f"**Decision.** {one.decision[0].upper()}{one.decision[1:]}.{other}", ""]
     known = f"{one.effect[0].upper()}{one.effect[1:]}." if one.effect else "Not measured."
@@ -44,9 +39,9 @@ def by_seed(label: str) -> pd.DataFrame:
     return frame.set_axis(frame.index.astype(int))
 
 
-def errors(label: str) -> dict[int, float]:
-    """The test error of an arm's cells by seed."""
-    return seeds(by_seed(label)["error"])
+def against(label: str) -> Difference:
+    """The errors of an arm's cells minus those of the decided choice's, paired by seed."""
+    return pair(by_seed(label)["error"], by_seed(DECIDED)["error"], TEST_IMAGES)
 
 
 def measured(arm: str) -> str:
@@ -63,7 +58,7 @@ def measured(arm: str) -> str:
         )
     if common := _common_edges(arm):
         parts.append(common)
-    test = pair(errors(arm), errors(DECIDED), TEST_IMAGES)
+    test = against(arm)
     if test.n:
         parts.append(f"error of the cell {test.text()}")
     return "; ".join(parts) or f"not recorded yet (`asap study {STUDY} --commands`)"
@@ -84,21 +79,17 @@ def _common_edges(arm: str) -> str:
 
 def rows() -> pd.DataFrame:
     """Every arm, seed by seed."""
+    headers = ["choice", "seed", "undecided edges", "validation accuracy, %", "first pruning, epoch", "error of the cell, %"]
     digits = {"undecided": 0, "accuracy": 1, "first": 0, "error": 2}
-    return rows_frame(
-        ["choice", "seed", "undecided edges", "validation accuracy, %", "first pruning, epoch", "error of the cell, %"],
-        [
-            [label, str(seed), *(DASH if pd.isna(row[name]) else f"{row[name]:.{n}f}" for name, n in digits.items())]
-            for label in load(STUDY).labels for seed, row in by_seed(label).sort_index().iterrows()
-        ],
-    )  # fmt: skip
+    return rows_frame(headers, [
+        [label, str(seed), *(number(row[name], n) for name, n in digits.items())]
+        for label in load(STUDY).labels for seed, row in by_seed(label).sort_index().iterrows()
+    ])  # fmt: skip
 
 
 def against_decided() -> pd.DataFrame:
-    """The error of every other choice's cell minus that of the decided one's, paired by seed."""
-    return paired_rows(
-        {label: pair(errors(label), errors(DECIDED), TEST_IMAGES) for label in load(STUDY).labels if label != DECIDED}, "choice"
-    )
+    """`against` of every other choice."""
+    return paired_rows({label: against(label) for label in load(STUDY).labels if label != DECIDED}, "choice")
 
 
 def runs() -> dict[str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -27,81 +25,69 @@ LABELLED = ("AmoebaNet-A", "NASNet-A", "ENAS", "DARTS (2nd order)", "ASAP-Small"
 LABELLED_HERE = ("ASAP", "DARTS", "ENAS", "Random search", "random cells")
 
 
-def printed() -> list[dict[str, Any]]:
+def printed() -> pd.DataFrame:
     """The paper's Table 1 as points: name, cost in GPU-days, millions of parameters, error."""
-    return [
-        {"name": row["architecture"].split(" (printed")[0], "cost": row["cost"], "parameters": row["parameters"], "error": row["error"]}
-        for row in tables.paper()["table1"]["rows"]
-    ]
+    frame = pd.DataFrame(tables.paper()["table1"]["rows"])
+    return frame.assign(name=frame["architecture"].str.split(" (printed", regex=False).str[0])[["name", "cost", "parameters", "error"]]
 
 
-def points(evaluations: pd.DataFrame) -> list[dict[str, Any]]:
-    """Ours: a point a published cell (its cost as the paper prints it), a method's searched cells, or all random cells.
+def points(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Ours: a point a published cell (its cost as the paper prints it), a method's searched cells, or all random cells, by cost.
 
-    Each has its name, search cost in days, millions of parameters, and errors (by seed; of random cells, by cell).
+    Columns: name, cost in days, parameters in millions, error in per cent, and errors (by seed; of random cells, by cell).
     """
-    paper = tables.paper()["table1"]["rows"]
-    cost = {row["cell"].lower(): row["cost"] for row in paper if row["cell"]}
-    names = {row["cell"].lower(): row["architecture"] for row in paper[::-1] if row["cell"]}
-    days = dict(zip(results.searches()["run"], results.searches()["seconds"] / 86400, strict=True))
-    groups: dict[str, list[tuple[float, Any]]] = {}
-    for row in each(evaluations):
-        if row.kind == "random":
-            groups.setdefault("random cells", []).append((RANDOM_COST, row))
-        elif row.cell in days and row.arm_methods:
-            groups.setdefault(f"ours: {row.arm_methods}", []).append((days[row.cell], row))
-        elif row.cell in cost:
-            groups.setdefault(names[row.cell], []).append((cost[row.cell], row))
-    found = []
-    for name, group in groups.items():
-        errors = pd.Series([row.error for _, row in group], [row.cell for _, row in group])
-        found.append({"name": name, "cost": float(np.mean([days for days, _ in group])),
-                      "parameters": float(np.mean([row.parameters for _, row in group])) / 1e6,
-                      "errors": list(errors.groupby(level=0).mean() if name == "random cells" else errors)})  # fmt: skip
-    return sorted(found, key=lambda p: float(p["cost"]))
+    paper = pd.DataFrame(tables.paper()["table1"]["rows"]).dropna(subset="cell").drop_duplicates("cell").set_index("cell")
+    paper.index = paper.index.str.lower()
+    days = results.searches().set_index("run")["seconds"] / 86400
+    random, cell = evaluations["kind"] == "random", evaluations["cell"]
+    searched = ("ours: " + evaluations["arm_methods"]).where(cell.isin(days.index) & (evaluations["arm_methods"] != ""))
+    name = searched.fillna(cell.map(paper["architecture"])).mask(random, "random cells")
+    cost = cell.map(days).fillna(cell.map(paper["cost"])).mask(random, RANDOM_COST)
+    groups = evaluations.assign(name=name, cost=cost, parameters=evaluations["parameters"] / 1e6).dropna(subset="name").groupby("name")
+    found = groups[["cost", "parameters"]].mean()
+    found["errors"] = [list(g.groupby("cell")["error"].mean() if n == "random cells" else g["error"]) for n, g in groups]
+    found["error"] = found["errors"].map(np.mean)
+    return found.reset_index().sort_values("cost", kind="stable", ignore_index=True)
 
 
 def rows(evaluations: pd.DataFrame) -> pd.DataFrame:
     """The points of ours."""
     return rows_frame(
         ["cell", "search, days", "parameters, M", "error, % (n)"],
-        [[p["name"], f"{p['cost']:.4g}", f"{p['parameters']:.3f}", counted(p["errors"])] for p in points(evaluations)],
+        [[p.name, f"{p.cost:.4g}", f"{p.parameters:.3f}", counted(p.errors)] for p in each(points(evaluations))],
     )
 
 
-def _scatter(axes: Axes, found: list[dict[str, Any]], labelled: tuple[str, ...], title: str, gid: str) -> None:
-    largest = max(p["parameters"] for p in found)
-    for i, p in enumerate(found):
-        mine = p["name"].startswith("ASAP")
-        axes.scatter(p["cost"], p["error"], s=220 * p["parameters"] / largest, c=[p["parameters"]], cmap="viridis", edgecolor=palette.INK,
-                     vmin=min(q["parameters"] for q in found), vmax=largest, lw=1.6 if mine else 0.5, gid=f"{gid}{i}")  # fmt: skip
-        if p["name"] in labelled:
-            place = (8, -13) if labelled.index(p["name"]) % 2 else (8, 7)  # alternate, so that neighbours' labels lie apart
-            axes.annotate(p["name"], (p["cost"], p["error"]), xytext=place, textcoords="offset points", fontsize=9,
-                          fontweight="bold" if mine else "normal")  # fmt: skip
-    axes.set_xscale("log")
+def _scatter(axes: Axes, found: pd.DataFrame, labelled: tuple[str, ...], gid: str) -> dict[str, str]:
+    """Draw points, size and colour by their parameters; what each tells, by its `gid`."""
+    least, largest = found["parameters"].min(), found["parameters"].max()
+    tips = {}
+    for p in each(found):
+        mine = p.name.startswith("ASAP")
+        axes.scatter(p.cost, p.error, s=220 * p.parameters / largest, c=[p.parameters], cmap="viridis", edgecolor=palette.INK,
+                     vmin=least, vmax=largest, lw=1.6 if mine else 0.5, gid=f"{gid}{p.Index}")  # fmt: skip
+        if p.name in labelled:
+            place = (8, -13) if labelled.index(p.name) % 2 else (8, 7)  # alternate, so that neighbours' labels lie apart
+            weight = "bold" if mine else "normal"
+            axes.annotate(p.name, (p.cost, p.error), xytext=place, textcoords="offset points", fontsize=9, fontweight=weight)
+        tips[f"{gid}{p.Index}"] = f"{p.name}: {p.cost:.3g} days, {p.parameters:.3g} M, {p.error:.2f} %"
+    axes.set(xscale="log", ylabel="CIFAR-10 test error, %")
     axes.margins(x=0.2, y=0.15)
-    axes.set_ylabel("CIFAR-10 test error, %")
-    axes.set_title(title)
-    bar = axes.figure.colorbar(axes.collections[0], ax=axes)
-    bar.set_label("parameters, M")
+    axes.figure.colorbar(axes.collections[0], ax=axes).set_label("parameters, M")
+    return tips
 
 
 def draw(evaluations: pd.DataFrame) -> tuple[Figure, dict[str, str]]:
     """Error against cost, size and colour by parameters, and what each point tells: above as printed, below the cells searched here."""
-    ours = [{**p, "name": p["name"].removeprefix("ours: "), "error": float(np.mean(p["errors"]))} for p in points(evaluations)
-            if p["name"].startswith(("ours: ", "random"))]  # fmt: skip
-    panels = [(printed(), LABELLED, "The paper's numbers", "GPU-days as printed", "p")]
-    if ours:
-        panels.append((ours, LABELLED_HERE, "Cells searched here, scale cpu", "days of one CPU core, measured", "o"))
-    figure, axes = palette.axes(len(panels), 3.8)
-    tips: dict[str, str] = {}
-    for ax, (found, labelled, title, unit, gid) in zip(axes, panels, strict=True):
-        _scatter(ax, found, labelled, title, gid)
-        ax.set_xlabel(f"search, {unit}")
-        tips |= {
-            f"{gid}{i}": f"{p['name']}: {p['cost']:.3g} days, {p['parameters']:.3g} M, {p['error']:.2f} %" for i, p in enumerate(found)
-        }
+    ours = points(evaluations)
+    ours = ours[ours["name"].str.startswith(("ours: ", "random"))].reset_index(drop=True)
+    ours["name"] = ours["name"].str.removeprefix("ours: ")
+    figure, axes = palette.axes(2 if len(ours) else 1, 3.8)
+    tips = _scatter(axes[0], printed(), LABELLED, "p")
+    axes[0].set(title="The paper's numbers", xlabel="search, GPU-days as printed")
+    if len(ours):
+        tips |= _scatter(axes[1], ours, LABELLED_HERE, "o")
+        axes[1].set(title="Cells searched here, scale cpu", xlabel="search, days of one CPU core, measured")
     return figure, tips
 
 
@@ -119,31 +105,29 @@ def with_kinds(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(kind=pd.Categorical(kind, list(KINDS))).sort_values(["kind", "cell"], ignore_index=True)
 
 
-def fit(frame: pd.DataFrame) -> tuple[float, float]:
-    """The least-squares line of error against the logarithm of the parameters: points a doubling, and its value at 1 M."""
-    slope, at_one = np.polyfit(np.log2(frame["parameters"]), frame["error"], 1)
-    return float(slope), float(at_one)
+def fit(frame: pd.DataFrame) -> tuple[float, pd.Series]:
+    """The least-squares line of error against the logarithm of the parameters: points a doubling, and its value at each cell."""
+    doublings = np.log2(frame["parameters"])
+    slope, at_one = np.polyfit(doublings, frame["error"], 1)
+    return float(slope), at_one + slope * doublings
 
 
 def draw_size(frame: pd.DataFrame) -> Figure:
     """Error against parameters, a point a cell, with the fitted line. frame: of `cells`."""
     figure, (axes,) = palette.axes(height=4.2)
-    slope, at_one = fit(frame)
     for kind, group in frame.groupby("kind", observed=True):
         look = KINDS[str(kind)]
         axes.plot(group["parameters"], group["error"], look.marker, color=look.colour, ms=11 if look.marker == "*" else 6, label=str(kind))
-    across = np.geomspace(frame["parameters"].min(), frame["parameters"].max(), 50)
-    axes.plot(across, at_one + slope * np.log2(across), color=palette.FAINT, lw=1, zorder=0)
-    axes.set_xlabel("parameters of the network trained, M")
-    axes.set_ylabel("CIFAR-10 test error, %")
+    line = frame.assign(line=fit(frame)[1]).sort_values("parameters")
+    axes.plot(line["parameters"], line["line"], color=palette.FAINT, lw=1, zorder=0)
+    axes.set(xlabel="parameters of the network trained, M", ylabel="CIFAR-10 test error, %")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     return figure
 
 
 def size_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """What the fitted line leaves to each kind of cell."""
-    slope, at_one = fit(frame)
-    left = frame["error"] - (at_one + slope * np.log2(frame["parameters"]))
+    left = frame["error"] - fit(frame)[1]
     return rows_frame(["cells", "n", "parameters, M", "error, %", "error minus the line's"], [
         [str(kind), str(len(group)), spread(group["parameters"], 3), spread(group["error"]), f"{left[group.index].mean():+.2f}"]
         for kind, group in frame.groupby("kind", observed=True)
@@ -152,11 +136,10 @@ def size_rows(frame: pd.DataFrame) -> pd.DataFrame:
 
 def size_sentence(frame: pd.DataFrame) -> str:
     """How far the error follows the size."""
-    slope, at_one = fit(frame)
+    slope, line = fit(frame)
     rho, chance = rank_correlation(frame["parameters"], frame["error"])
-    left = frame["error"] - (at_one + slope * np.log2(frame["parameters"]))
     return (
         f"Spearman's ρ of parameters and error is {rho:.2f} (a random order is as far from 0 with probability {probability(chance)}). "
         f"Twice the parameters go with {slope:+.2f} points of error. The cells deviate by {frame['error'].std():.2f} points, and by "
-        f"{left.std(ddof=2):.2f} points from the line."
+        f"{(frame['error'] - line).std(ddof=2):.2f} points from the line."
     )

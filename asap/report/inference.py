@@ -4,41 +4,44 @@ been shown; and rank correlations. The tests are scipy's."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
 LEVEL, POWER = 0.05, 0.8
 PERMUTATIONS = 9999
-FLOOR = 2 / (PERMUTATIONS + 1)  # the least p value that so many permutations can give
 
 
 @dataclass(frozen=True)
 class Difference:
     """The mean of an arm minus that of a base, by unpaired runs (Welch's t test), in the unit of the values.
 
-    noise: the standard error that the test images alone leave to one difference of two errors, where the values are errors.
+    Without a base, `others` are the differences themselves, one a pair (Student's t test). noise: the standard error that the test images
+    alone leave to one difference of two errors, where the values are errors.
     """
 
     others: tuple[float, ...]
-    base: tuple[float, ...]
+    base: tuple[float, ...] = ()
     noise: float = 0.0
 
     @property
     def n(self) -> int:
-        """The runs of the smaller arm."""
-        return min(len(self.others), len(self.base))
+        """The runs of the smaller arm, or the pairs."""
+        return min(len(self.others), len(self.base) or len(self.others))
 
     @property
     def mean(self) -> float:
-        return float(np.mean(self.others) - np.mean(self.base))
+        return float(np.mean(self.others) - (np.mean(self.base) if self.base else 0))
 
     def _tested(self) -> Any:
         """scipy's result."""
+        if not self.base:
+            return stats.ttest_1samp(self.others, 0.0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # it doubts an arm of equal values, which errors of two digits can be
             return stats.ttest_ind(self.others, self.base, equal_var=False)
@@ -46,7 +49,7 @@ class Difference:
     @property
     def testable(self) -> bool:
         """Whether there is a test: two runs of each, and a deviation. Values without any have no p, not a p of 0."""
-        return self.n >= 2 and np.ptp(self.others) + np.ptp(self.base) > 1e-9
+        return self.n >= 2 and bool(np.ptp(self.others) + np.ptp(self.base or (0.0,)) > 1e-9)
 
     def p(self) -> float:
         """The two-sided p value; nan where there is no test."""
@@ -79,28 +82,6 @@ class Difference:
         return f"{self.mean:+.2f} points ({why}, no test{noise})"
 
 
-@dataclass(frozen=True)
-class Paired(Difference):
-    """Differences in points between two arms, one for each seed that both have (Student's t test). others: the differences; no base."""
-
-    base: tuple[float, ...] = ()
-
-    @property
-    def n(self) -> int:
-        return len(self.others)
-
-    @property
-    def mean(self) -> float:
-        return float(np.mean(self.others))
-
-    @property
-    def testable(self) -> bool:
-        return self.n >= 2 and bool(np.ptp(self.others) > 1e-9)
-
-    def _tested(self) -> Any:
-        return stats.ttest_1samp(self.others, 0.0)
-
-
 def detected_shift(critical: float, df: float) -> float:
     """The true difference, in its standard errors, whose |t| of so many degrees of freedom exceeds a critical value with `POWER`."""
     # scipy's noncentral t is nan in the tails of one degree of freedom: average the normal over the deviation's quantiles
@@ -113,21 +94,21 @@ def detected_shift(critical: float, df: float) -> float:
     return float(optimize.brentq(missed, 0.0, 5 * critical + 5))
 
 
-def pair(others: Mapping[int, float], base: Mapping[int, float], test_images: int = 0) -> Paired:
+def pair(others: pd.Series, base: pd.Series, test_images: int = 0) -> Difference:
     """Other minus base for every seed that both have. others, base: errors in per cent by seed; test_images: how many each error counts."""
-    seeds = sorted(set(others) & set(base))
-    return Paired(tuple(others[s] - base[s] for s in seeds), noise=images_noise([v[s] for s in seeds for v in (others, base)], test_images))
+    both = pd.concat([others, base], axis=1, join="inner").dropna()
+    return Difference(tuple(both.iloc[:, 0] - both.iloc[:, 1]), noise=images_noise(both.to_numpy().ravel(), test_images))
 
 
-def images_noise(errors: Sequence[float], test_images: int) -> float:
+def images_noise(errors: ArrayLike, test_images: int) -> float:
     """The standard error of the difference of two errors (per cent) that so many test images leave, in points; 0 where they are unknown.
 
     It is as if each error were counted on images of its own, which is conservative: on the same images it is `same_images_noise`, which
     needs to be told which image each network got wrong.
     """
-    if not test_images or not errors:
+    rates = np.asarray(errors, float) / 100
+    if not test_images or not rates.size:
         return 0.0
-    rates = np.array(errors) / 100
     return 100 * float(np.sqrt(2 * np.mean(rates * (1 - rates)) / test_images))
 
 
@@ -152,15 +133,10 @@ def holm(p: Sequence[float]) -> list[float]:
 
 def rank_correlation(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
     """Spearman's ρ of two series, and the probability of one this far from 0 if every order of the second were equally likely: exact of
-    up to seven, else at least `FLOOR`, which `probability` says."""
+    up to seven, else estimated from `PERMUTATIONS`."""
     method = stats.PermutationMethod(n_resamples=PERMUTATIONS, rng=np.random.default_rng(0))
     found = stats.pearsonr(stats.rankdata(a), stats.rankdata(b), method=method)
     return float(found.statistic), float(found.pvalue)
-
-
-def probability(p: float) -> str:
-    """`p = 0.04`; `p < 0.0002` of one that as many permutations as were drawn cannot tell from less."""
-    return f"p < {FLOOR:.1g}" if p <= FLOOR else f"p = {p:.2g}"
 
 
 def bracket(found: tuple[float, float] | None, digits: int = 2) -> str:

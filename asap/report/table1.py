@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import combinations
-from pathlib import Path
 
 import pandas as pd
 
@@ -13,16 +12,16 @@ from ..records.parameters import EvaluationParameters, runs_root
 from ..records.study import load
 from . import results, tables
 from .display import DASH, code, counted, each, plus_minus, rows_frame
-from .inference import Paired, bracket, holm, number, pair, rank_correlation
+from .inference import Difference, bracket, holm, number, pair, rank_correlation
 
 SCALE = "cpu"
 
 
-def recorded(dataset: str = "cifar10", scale: str = SCALE) -> dict[str, pd.DataFrame]:
+def recorded(dataset: str = "cifar10") -> dict[str, pd.DataFrame]:
     """The finished evaluations of published, random and searched cells on a data set by the scale's recipe, by the copy of the images
     that they saw, the lossless copy first."""
     frame = results.evaluations()
-    frame = frame[(frame["dataset"] == dataset) & (frame["scale"] == scale) & frame["by_recipe"] & (frame["kind"] != "own")]
+    frame = frame[(frame["dataset"] == dataset) & (frame["scale"] == SCALE) & frame["by_recipe"] & (frame["kind"] != "own")]
     copies = sorted(frame["copy"].unique(), key=lambda copy: ("-jpeg" in copy, copy))
     return {copy: frame[frame["copy"] == copy] for copy in copies}
 
@@ -36,11 +35,6 @@ def by_cell(evaluations: pd.DataFrame) -> pd.DataFrame:
     """One row a cell: its error in per cent, the mean of its seeds; millions of parameters of the network trained; and its kind."""
     groups = evaluations.groupby("cell")
     return pd.DataFrame({"error": groups["error"].mean(), "parameters": groups["parameters"].first() / 1e6, "kind": groups["kind"].first()})
-
-
-def seeds(errors: pd.Series) -> dict[int, float]:
-    """A series with seeds as its index as a dictionary, without those that are missing."""
-    return {int(str(seed)): float(error) for seed, error in errors.dropna().items()}
 
 
 def arm_name(cell: str) -> str:
@@ -65,47 +59,36 @@ def unprinted(ours: pd.DataFrame, printed: Iterable[str | None]) -> list[str]:
     return [cell for cell in ours.index if cell not in rows and "/" not in cell and not cell.startswith("random-")]
 
 
-def rows(evaluations: pd.DataFrame, scale: str = SCALE) -> pd.DataFrame:
+def rows(evaluations: pd.DataFrame) -> pd.DataFrame:
     """Table 1 with a row for each published cell that it lacks, for the width that 6.0 M need, and for random cells.
 
     Raises `RecordError` where runs/sizes/cifar10.csv is missing or damaged.
     """
     known, ours, printed = tables.sizes(runs_root()), errors(evaluations), tables.paper()["table1"]["rows"]
+    spelt = {cell.lower(): cell for cell, _ in known}
+
+    def sized(cell: str | None, channels: int = 36, millions: float | None = None) -> list[str]:
+        """Computed parameters, whether that is the printed number, and multiply-adds; dashes of a cell that was never published."""
+        if not cell:
+            return [DASH] * 3
+        size = {name: value / 1e6 for name, value in known[cell, channels].items()}
+        same = tables.size_verdict(size["parameters"], millions) if millions else DASH
+        return [f"{size['parameters']:.3f} ({channels})", same, f"{size['multiply_adds']:.0f}"]
+
     lines = []
     for row in printed:
         cell, channels = row["cell"], row.get("channels", 36)
-        size = known[(cell, channels)] if cell else None
-        same = tables.size_verdict(size["parameters"] / 1e6, row["parameters"]) if size else DASH
         as_printed = [plus_minus(row["error"], row["deviation"]), f"{row['parameters']:.1f}", f"{row['cost']:g}"]
         error = error_of(ours, cell) if channels == 36 else DASH
-        lines.append([row["architecture"], *as_printed, _millions(size, channels), same, _work(size), error])
-    spelt = {cell.lower(): cell for cell, _ in known}
+        lines.append([row["architecture"], *as_printed, *sized(cell, channels, row["parameters"]), error])
     for cell in unprinted(ours, (row["cell"] for row in printed)):
-        size = known[(spelt[cell], 36)]
-        lines.append([arm_name(cell), DASH, DASH, DASH, _millions(size, 36), DASH, _work(size), error_of(ours, cell)])
-    large = known[("ASAP", 56)]
-    lines.append(["ASAP, the width that 6.0 M needs", DASH, "6.0", DASH, _millions(large, 56), "", _work(large), DASH])
+        lines.append([arm_name(cell), DASH, DASH, DASH, *sized(spelt[cell]), error_of(ours, cell)])
+    computed, _, work = sized("ASAP", 56)
+    lines.append(["ASAP, the width that 6.0 M needs", DASH, "6.0", DASH, computed, "", work, DASH])
     lines.append(["random cells", DASH, DASH, "0", DASH, DASH, DASH, random_error(ours)])
     headers = ["architecture", "paper: error, %", "paper: M", "paper: GPU-days", "computed: M (C)", "size: verdict", "M multiply-adds",
-               f"ours at {scale}: error, % (n)"]  # fmt: skip
+               f"ours at {SCALE}: error, % (n)"]  # fmt: skip
     return rows_frame(headers, lines)
-
-
-def _millions(size: Mapping[str, float] | None, channels: int) -> str:
-    return f"{size['parameters'] / 1e6:.3f} ({channels})" if size else DASH
-
-
-def _work(size: Mapping[str, float] | None) -> str:
-    return f"{size['multiply_adds'] / 1e6:.0f}" if size else DASH
-
-
-def size(channels: int) -> float:
-    """Millions of parameters of the published cell with so many channels. Raises `RecordError` where the sizes are missing."""
-    return tables.sizes(runs_root())[("ASAP", channels)]["parameters"] / 1e6
-
-
-def sizes_file(network: str = "cifar10") -> Path:
-    return runs_root() / "sizes" / f"{network}.csv"
 
 
 def probability(p: float) -> str:
@@ -115,18 +98,16 @@ def probability(p: float) -> str:
 
 def ranking(ours: pd.DataFrame, printed: Mapping[str, float]) -> str:
     """Whether our order of the published cells is the paper's, in a sentence. printed: the paper's errors by cell."""
-    mean = ours.mean(axis=1)
-    both = [cell for cell in printed if cell in mean.index]
+    both = pd.DataFrame({"paper": pd.Series(printed), "own": ours.mean(axis=1)}).reindex(list(printed)).dropna()
     if len(both) < 4:
         return f"A rank correlation with the paper's order needs four cells; {len(both)} are recorded."
-    paper, own = [printed[cell] for cell in both], mean[both].to_numpy()
-    rho, chance = rank_correlation(paper, own)
-    apart = [(i, j) for i, j in combinations(range(len(both)), 2) if paper[i] != paper[j]]
-    agree = sum((paper[i] - paper[j]) * (own[i] - own[j]) > 0 for i, j in apart)
-    chances = f"(a random order is as far from 0 with probability {probability(chance)})"
+    rho, chance = rank_correlation(both["paper"], both["own"])
+    apart = [a - b for a, b in combinations(both.to_numpy(), 2) if a[0] != b[0]]
+    agree = sum(paper * own > 0 for paper, own in apart)
     return (
-        f"**Order of {len(both)} published cells, the paper's errors against ours:** Spearman's ρ = {rho:.2f} {chances}; "
-        f"{agree} of the {len(apart)} pairs whose printed errors differ are in the same order."
+        f"**Order of {len(both)} published cells, the paper's errors against ours:** Spearman's ρ = {rho:.2f} (a random order is as far "
+        f"from 0 with probability {probability(chance)}); {agree} of the {len(apart)} pairs whose printed errors "
+        "differ are in the same order."
     )
 
 
@@ -135,7 +116,7 @@ def printed_errors() -> dict[str, float]:
     return {r["cell"].lower(): r["error"] for r in tables.paper()["table1"]["rows"] if r["cell"] and r.get("channels", 36) == 36}
 
 
-def paired_rows(tests: Mapping[str, Paired], what: str) -> pd.DataFrame:
+def paired_rows(tests: Mapping[str, Difference], what: str) -> pd.DataFrame:
     """Paired differences in points, one row a test, their p values corrected together."""
     headers = [what, "pairs", "difference", "95 % interval", "p (Holm)", "could be shown"]
     adjusted = holm([test.p() for test in tests.values()])
@@ -159,7 +140,7 @@ def how_to_read(paired: pd.DataFrame) -> str:
 
 def against_asap(evaluations: pd.DataFrame) -> pd.DataFrame:
     """Each published or random cell's error minus the published ASAP cell's, paired by seed; no rows where that is not recorded."""
-    ours = {str(cell): seeds(row) for cell, row in errors(evaluations).iterrows()}
+    ours = {str(cell): row for cell, row in errors(evaluations).iterrows()}
     others = [cell for cell in ours if cell != "asap" and "/" not in cell] if "asap" in ours else []
     images = int(evaluations["test_images"].iloc[0]) if len(evaluations) else 0
     return paired_rows({arm_name(cell): pair(ours[cell], ours["asap"], images) for cell in others}, "cell")
@@ -176,12 +157,11 @@ def own_rows(evaluations: pd.DataFrame) -> pd.DataFrame:
 def planned(name: str) -> str:
     """How many of a study's runs are recorded, in a sentence."""
     study = load(name)
-    done = len(study.planned) - len(study.left(runs_root()))
-    made = f"{done} of the {len(study.planned)} runs of the study `{name}` are recorded"
+    of, left = len(study.planned), len(study.left(runs_root()))
+    made = f"{of - left} of the {of} runs of the study `{name}` are recorded"
     return f"{made}; `asap study {name} --commands` prints what makes the others."
 
 
 def never_published() -> list[str]:
     """The rows of Table 1 whose cell was never published, or is not among those at hand."""
-    known = set(published_cells())
-    return [row["architecture"] for row in tables.paper()["table1"]["rows"] if row["cell"] not in known]
+    return [row["architecture"] for row in tables.paper()["table1"]["rows"] if row["cell"] not in published_cells()]

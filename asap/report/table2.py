@@ -8,7 +8,7 @@ import pandas as pd
 from ..records.parameters import runs_root
 from . import tables
 from .display import DASH, rows_frame
-from .inference import rank_correlation
+from .inference import images_noise, rank_correlation
 from .table1 import arm_name, by_cell, error_of, errors, probability, random_error, recorded, unprinted
 
 SETS = tables.paper()["table2"]["datasets"]
@@ -26,28 +26,20 @@ def printed_rows() -> pd.DataFrame:
 def margin_rows() -> pd.DataFrame:
     """ASAP against the best other cell on each data set, in standard errors of a difference of two errors on so many test images."""
     lines = []
-    for i, entry in enumerate(SETS.values()):
-        found = {row["architecture"]: row["errors"][i] for row in tables.paper()["table2"]["rows"]}
-        asap = found.pop("ASAP")
-        best, p = min(found.values()), asap / 100
-        deviation = 100 * np.sqrt(p * (1 - p) / entry["test_images"])
-        ratio = abs(best - asap) / (np.sqrt(2) * deviation)
-        lines.append([entry["name"], f"{asap:g}", f"{best:g}", f"{best - asap:+.2f}", f"{entry['test_images']:,}", f"{deviation:.2f}",
-                      "within one" if ratio <= 1 else f"{ratio:.1f}"])  # fmt: skip
-    return rows_frame(
-        ["data set", "ASAP, %", "best other, %", "margin", "test images", "standard error", "margin in errors of a difference"], lines
-    )
+    for name, entry in SETS.items():
+        printed = tables.table2()[name]
+        asap, best = printed["ASAP"], printed.drop("ASAP").min()
+        noise = images_noise([asap], entry["test_images"])
+        ratio = abs(best - asap) / noise
+        lines.append([entry["name"], f"{asap:g}", f"{best:g}", f"{best - asap:+.2f}", f"{entry['test_images']:,}",
+                      f"{noise / np.sqrt(2):.2f}", "within one" if ratio <= 1 else f"{ratio:.1f}"])  # fmt: skip
+    headers = ["data set", "ASAP, %", "best other, %", "margin", "test images", "standard error", "margin in errors of a difference"]
+    return rows_frame(headers, lines)
 
 
 def here() -> list[tuple[str, str, pd.DataFrame]]:
     """The data sets of the table that are recorded here, each as (its key, its name, its evaluations of one copy)."""
     return [(name, entry["name"], frame) for name, entry in SETS.items() for frame in recorded(name).values()]
-
-
-def absent() -> list[str]:
-    """The names of the data sets without a record."""
-    recorded_sets = {name for name, _, _ in here()}
-    return [entry["name"] for name, entry in SETS.items() if name not in recorded_sets]
 
 
 def rows(dataset: str, evaluations: pd.DataFrame) -> pd.DataFrame:
@@ -60,8 +52,7 @@ def rows(dataset: str, evaluations: pd.DataFrame) -> pd.DataFrame:
 
 def printed_errors(dataset: str) -> dict[str, float]:
     """The paper's errors on a data set by cell in lower case."""
-    i = list(SETS).index(dataset)
-    return {row["cell"].lower(): row["errors"][i] for row in tables.paper()["table2"]["rows"]}
+    return {row["cell"].lower(): tables.table2()[dataset][row["architecture"]] for row in tables.paper()["table2"]["rows"]}
 
 
 def foretold(evaluations: pd.DataFrame, name: str) -> str:
@@ -86,12 +77,3 @@ def imagenet_rows() -> pd.DataFrame:
         numbers = [plain["parameters"], plain["multiply_adds"], paper["parameters"], paper["with_auxiliary"], paper["multiply_adds"]]
         lines.append([row["architecture"], *(f"{n / 1e6:.{digits}f}" for n, digits in zip(numbers, (2, 0, 2, 2, 0), strict=True))])
     return rows_frame(["cell", "C = 48: M", "M multiply-adds", "C = 50, SE: M", "with auxiliary head", "M multiply-adds"], lines)
-
-
-def imagenet_sentence() -> str:
-    """The paper's numbers on its ImageNet network beside the computed ones."""
-    asap = tables.sizes(runs_root(), "imagenet")[("ASAP", 50)]
-    return (
-        f"The paper prints 5.7 M and under 600 M multiply-adds for ASAP. The cell gives {asap['parameters'] / 1e6:.2f} M parameters, "
-        f"{asap['with_auxiliary'] / 1e6:.2f} M with the auxiliary head, and {asap['multiply_adds'] / 1e6:.0f} M multiply-adds."
-    )
