@@ -26,10 +26,10 @@ def plans(study):
 
 def judge(root, claim, together=False, **given):
     """The verdict on the first claim with this judge or these words in its statement: alone, or after the correction with all others."""
-    every = [c for group in claims.claims().values() for c in group if given.items() <= c.given.items()]
+    every = [c for c in claims.claims() if given.items() <= c.given.items()]
     found = next(c for c in every if claim == c.judge or claim in c.statement)
     if together:
-        return next(v for rows in claims.judged(root).values() for c, v in rows if c == found)
+        return next(v for c, v in claims.judged(root) if c == found)
     return claims.corrected([found.verdict(root)])[0]
 
 

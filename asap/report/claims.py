@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -9,15 +10,19 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
+from ..records.parameters import runs_root
 from ..records.run import RecordError
 from . import claims_cells, claims_search, theory_verdicts
+from .display import Markdown, rows_frame
 from .inference import holm
-from .verdicts import Verdict, missing
+from .verdicts import SUMMARY, Verdict, missing
 
 JUDGES = (claims_search, claims_cells, theory_verdicts)
-EVIDENCE = ("training", "computed", "printed")
+#: The kinds of evidence, and what they are called.
+EVIDENCE = {"training": "Tested by training", "computed": "Computed", "printed": "As printed: the paper's own numbers, read again"}
 
 
 @dataclass(frozen=True)
@@ -25,16 +30,17 @@ class Claim:
     """A statement of the paper, its place and number, and the test that judges it from records.
 
     page: of the book, without its suffix. test: in words, on which records. judge: the name of the function that judges it, in one of
-    `JUDGES`; given: its arguments. evidence: one of `EVIDENCE`: tested by training, computed, or printed numbers read again.
+    `JUDGES`; given: its arguments. evidence: one of `EVIDENCE`.
     """
 
+    theme: str
     statement: str
     place: str
     paper: str
     page: str
     test: str
     judge: str
-    evidence: str = EVIDENCE[0]
+    evidence: str = "training"
     given: dict[str, Any] = field(default_factory=dict)
 
     def verdict(self, root: Path) -> Verdict:
@@ -51,16 +57,19 @@ class Claim:
 
 
 @cache
-def claims() -> dict[str, tuple[Claim, ...]]:
-    """Every claim, by theme."""
+def claims() -> tuple[Claim, ...]:
+    """Every claim."""
     content = yaml.safe_load(files("asap.paper").joinpath("claims.yaml").read_text(encoding="utf-8"))
-    return {theme: tuple(Claim(**claim) for claim in found) for theme, found in content.items()}
+    return tuple(Claim(theme, **claim) for theme, found in content.items() for claim in found)
 
 
-def judged(root: Path) -> dict[str, list[tuple[Claim, Verdict]]]:
+Judged = Sequence[tuple[Claim, Verdict]]
+
+
+def judged(root: Path | None = None) -> Judged:
     """Every claim with its verdict from the records under a root. Tested claims are one family of Holm's correction."""
-    every = iter(corrected([claim.verdict(root) for group in claims().values() for claim in group]))
-    return {theme: [(claim, next(every)) for claim in group] for theme, group in claims().items()}
+    place = root or runs_root()
+    return list(zip(claims(), corrected([claim.verdict(place) for claim in claims()]), strict=True))
 
 
 def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -71,3 +80,23 @@ def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
         replace(v, ours=f"{v.ours}: {v.test.text(q, family)}", verdict=v.test.verdict(q, family)) if v.test else v
         for v, q in zip(verdicts, holm(p), strict=True)
     ]
+
+
+def count(found: Judged) -> str:
+    """`**18** hold; **4** were seen in one run; …`"""
+    verdicts = Counter(verdict.verdict for _, verdict in found)
+    return "; ".join(f"**{n}** {words[n > 1]}" for name, words in SUMMARY.items() if (n := verdicts[name]))
+
+
+def rows(found: Judged) -> pd.DataFrame:
+    """Claims with the paper's number, ours, the verdict, and what it stands on."""
+    return rows_frame(["claim", "verdict", "paper (place)", "ours", "scale"], [
+        [Markdown(f"[{c.statement}]({c.page}.md)"), Markdown(f"**{v.verdict}**"), f"{c.paper} ({c.place})", v.ours,
+         v.scale.replace("n = ", "n\u00a0=\u00a0")]
+        for c, v in found
+    ])  # fmt: skip
+
+
+def test_rows(found: Judged) -> pd.DataFrame:
+    """How each verdict is reached."""
+    return rows_frame(["claim", "test, and the records it reads"], [[c.statement, c.test] for c, _ in found])

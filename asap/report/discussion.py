@@ -10,7 +10,6 @@ import pandas as pd
 import yaml
 
 from . import front
-from .costs import EVALUATION_STEPS, SEARCH_ITERATIONS
 from .display import DASH, Markdown, plus_minus, rows_frame
 
 
@@ -34,12 +33,3 @@ def hours() -> dict[str, float]:
     searches, evaluations = front.recorded()
     plain = searches[(searches["method"] == "asap") & searches["by_recipe"]]
     return {"search": plain["seconds"].median() / 3600, "evaluation": evaluations["seconds"].median() / 3600}
-
-
-def gpu_hours(gpu: dict[str, Any]) -> tuple[float, float]:
-    """Hours of a search (nothing pruned) and of an evaluation at the paper's scale on a GPU, by its fastest step in float32."""
-    step, evaluation = (
-        min(v["seconds"] for name, v in group.items() if name.startswith("float32") and "batched" not in name)
-        for group in (gpu["search"]["variants"], gpu["evaluation"])
-    )
-    return step * SEARCH_ITERATIONS / 3600, evaluation * EVALUATION_STEPS / 3600

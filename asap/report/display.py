@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 from IPython.display import Markdown as Shown
 from matplotlib.figure import Figure
 
-from ..records.parameters import checkout, runs_root
+from ..records.parameters import checkout
 from ..records.run import Run
 from . import palette, results
 
@@ -160,33 +159,24 @@ def records(runs: Iterable[str] | Mapping[str, str]) -> None:
 def copy_note(variants: Iterable[str]) -> str:
     """A sentence to append, where records name a JPEG copy of the images."""
     copies = " and ".join(escape(variant) for variant in sorted({v for v in variants if "-jpeg" in v}))
-    if not copies:
-        return ""
-    return (
-        f" The records are of {copies}, a JPEG copy of the images, so an error is not exactly the paper's quantity ([why](/book/audit.md))."
-    )
-
-
-def damaged_json(path: Path) -> None:
-    """Say that a file under the runs' root cannot be read."""
-    say(f":::{{warning}}\nLeft out, damaged: {escape('runs/' + path.relative_to(runs_root()).as_posix())}\n:::")
+    said = f" The records are of {copies}, a JPEG copy of the images, so an error is not exactly the paper's quantity"
+    return f"{said} ([why](/book/audit.md))." if copies else ""
 
 
 def plus_minus(mean: float | None, deviation: float | None, digits: int = 2) -> str:
     """`2.76 ± 0.06`, `2.76`, or a dash where there is no number."""
-    if mean is None or np.isnan(mean):
+    if pd.isna(mean):
         return DASH
-    tail = "" if deviation is None or np.isnan(deviation) else f"\u00a0±\u00a0{deviation:.{digits}f}"  # does not break
-    return f"{mean:.{digits}f}{tail}"
+    return f"{mean:.{digits}f}" + ("" if pd.isna(deviation) else f"\u00a0±\u00a0{deviation:.{digits}f}")  # does not break
 
 
 def spread(values: Iterable[float], digits: int = 2) -> str:
     """Mean ± standard deviation of some runs; the value alone of one, a dash of none. Missing values do not count."""
-    known = [float(v) for v in values if not np.isnan(v)]
-    return plus_minus(float(np.mean(known)), float(np.std(known, ddof=1)) if len(known) > 1 else None, digits) if known else DASH
+    known = pd.Series(list(values), dtype=float).dropna()
+    return plus_minus(known.mean(), known.std(), digits)
 
 
 def counted(values: Iterable[float], digits: int = 2) -> str:
     """`spread` and how many they are in brackets."""
-    known = [float(v) for v in values if not np.isnan(v)]
-    return spread(known, digits) + (f" ({len(known)})" if known else "")
+    known = pd.Series(list(values), dtype=float).dropna()
+    return spread(known, digits) + f" ({len(known)})" * bool(len(known))

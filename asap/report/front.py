@@ -1,4 +1,4 @@
-"""The front page and the page of claims: what was reproduced, at what scale, with what answer. Needs no torch."""
+"""The front page: what was reproduced, at what scale, with what answer. Needs no torch."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..records.parameters import DATASETS, EvaluationParameters, SearchParameters, make, runs_root
+from ..records.parameters import DATASETS, Common, EvaluationParameters, SearchParameters, make
 from ..records.study import load
 from . import palette, results
-from .claims import Claim, judged
-from .display import DASH, Markdown, escape, rows_frame, spread
-from .verdicts import SUMMARY, Verdict
+from .claims import Judged
+from .display import DASH, Markdown, each, escape, rows_frame, spread
 
 #: The claims that the front page shows, by how their statements begin.
 KEY = (
@@ -25,8 +24,6 @@ KEY = (
     "The cells that ASAP finds are better than those of other searches",
     "The cell reaches 1.68 % error",
 )
-#: What the kinds of evidence of `claims.EVIDENCE` are called.
-EVIDENCE = {"training": "Tested by training", "computed": "Computed", "printed": "As printed: the paper's own numbers, read again"}
 PAPER_RUN = "main/asap-cifar10-paper-seed0"
 ASAP, EQ13 = "ASAP", "Pruning by Eq. 13"
 #: The methods of the front page's figure, and the arms of the studies `methods` and `design` that they gather.
@@ -37,32 +34,7 @@ GROUPS = {
 }  # fmt: skip
 
 
-def verdicts() -> list[tuple[Claim, Verdict]]:
-    """Every claim with its verdict."""
-    return [pair for pairs in judged(runs_root()).values() for pair in pairs]
-
-
-def count(found: list[tuple[Claim, Verdict]]) -> str:
-    """`**18** hold; **4** were seen in one run; …`"""
-    verdicts = Counter(verdict.verdict for _, verdict in found)
-    return "; ".join(f"**{n}** {words[n > 1]}" for name, words in SUMMARY.items() if (n := verdicts[name]))
-
-
-def claim_rows(found: list[tuple[Claim, Verdict]]) -> pd.DataFrame:
-    """Claims with the paper's number, ours, the verdict, and what it stands on."""
-    return rows_frame(["claim", "verdict", "paper (place)", "ours", "scale"], [
-        [Markdown(f"[{c.statement}]({c.page}.md)"), Markdown(f"**{v.verdict}**"), f"{c.paper} ({c.place})", v.ours,
-         v.scale.replace("n = ", "n\u00a0=\u00a0")]
-        for c, v in found
-    ])  # fmt: skip
-
-
-def test_rows(found: list[tuple[Claim, Verdict]]) -> pd.DataFrame:
-    """How each verdict is reached."""
-    return rows_frame(["claim", "test, and the records it reads"], [[c.statement, c.test] for c, _ in found])
-
-
-def key_rows(found: list[tuple[Claim, Verdict]]) -> pd.DataFrame:
+def key_rows(found: Judged) -> pd.DataFrame:
     """The six claims that matter, each with its verdict, what was found, and from how many runs."""
     lines = []
     for beginning in KEY:
@@ -74,21 +46,21 @@ def key_rows(found: list[tuple[Claim, Verdict]]) -> pd.DataFrame:
 
 def scale_rows() -> pd.DataFrame:
     """Six rows: the paper's experiments beside those recorded here."""
-    search, evaluation = ({s: make(kind, {"scale": s, "dataset": "cifar10", **more}) for s in ("paper", "cpu")}
-                          for kind, more in ((SearchParameters, {}), (EvaluationParameters, {"cell": "ASAP"})))  # fmt: skip
     searches, evaluations = recorded()
     copies = sorted({copy for frame in (searches, evaluations) for copy in frame.loc[frame["dataset"] == "cifar10", "variant"]})
     data = [f"CIFAR-10 ({'a JPEG copy' if '-jpeg' in copy else 'lossless'})" for copy in copies]
     devices = sorted({*searches["processor"], *evaluations["processor"]} - {""})
+    kinds: tuple[tuple[type[Common], dict[str, Any]], ...] = ((SearchParameters, {}), (EvaluationParameters, {"cell": "ASAP"}))
+    made = {s: [make(kind, {"scale": s, "dataset": "cifar10", **more}).identity() for kind, more in kinds] for s in ("paper", "cpu")}
 
     def both(name: str) -> list[str]:
-        return [f"{getattr(search[s], name):,} (search), {getattr(evaluation[s], name):,} (evaluation)" for s in ("paper", "cpu")]
+        return [f"{search[name]:,} (search), {evaluation[name]:,} (evaluation)" for search, evaluation in made.values()]
 
-    images = f"{search['cpu'].images // 2:,} + {search['cpu'].images // 2:,} (search), 50,000 (evaluation)"
+    half = f"{made['cpu'][0]['images'] // 2:,}"
     return rows_frame(["", "the paper", "here"], [
         ["cells", *both("layers")],
         ["channels", *both("channels")],
-        ["training images", "25,000 + 25,000 (search), 50,000 (evaluation)", images],
+        ["training images", *(f"{n} + {n} (search), 50,000 (evaluation)" for n in ("25,000", half))],
         ["epochs", *both("epochs")],
         ["data", "CIFAR-10 and six further sets", ", ".join([*data, "Fashion-MNIST"])],
         ["device", "a GTX 1080 Ti GPU", f"one CPU core ({', '.join(devices)})"],
@@ -103,24 +75,20 @@ def recorded() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def paper_search() -> str:
     """What is recorded of the search at the paper's scale, in a sentence; it counts only when it has ended."""
-    done = results.searches().query("run == @PAPER_RUN")
-    if len(done):
-        row = done.iloc[0]
-        edges = f"{row['undecided']} of {row['edges']} edges undecided"
-        return f"One search at the paper's own scale has ended after {row['epochs_run']:.0f} epochs with {edges}."
-    left = results.unfinished().query("run == @PAPER_RUN")
-    if len(left):
-        row = left.iloc[0]
-        epoch = row["epochs_run"] + 1
-        return f"One search at the paper's own scale is {escape(row['status'])}, in epoch {epoch} of 50; nothing of it is counted yet."
+    for row in each(results.searches().query("run == @PAPER_RUN")):
+        edges = f"{row.undecided} of {row.edges} edges undecided"
+        return f"One search at the paper's own scale has ended after {row.epochs_run:.0f} epochs with {edges}."
+    for row in each(results.unfinished().query("run == @PAPER_RUN")):
+        epoch = row.epochs_run + 1
+        return f"One search at the paper's own scale is {escape(row.status)}, in epoch {epoch} of 50; nothing of it is counted yet."
     return "A search at the paper's own scale has no finished record yet."
 
 
 def design_sentence() -> str:
     """How much of the comparison fixed before its runs is recorded."""
-    planned = Counter(p.kind for p in load("design").planned)
-    done = {"search": len(results.arm(results.searches(), "design")), "evaluation": len(results.arm(results.evaluations(), "design"))}
-    return ", ".join(f"{done[kind]} of {n} {kind}{'es' if kind == 'search' else 's'}" for kind, n in planned.items())
+    of = Counter(p.kind for p in load("design").planned)
+    searches, evaluations = (len(results.arm(frame, "design")) for frame in (results.searches(), results.evaluations()))
+    return f"{searches} of {of['search']} searches, {evaluations} of {of['evaluation']} evaluations"
 
 
 def ends() -> pd.DataFrame:
@@ -150,8 +118,8 @@ def draw() -> Figure:
         for height, marker, (name, label) in zip((-0.14, 0, 0.14), "oDs", names.items(), strict=True):
             axes.plot(runs[name], np.full(len(runs), y + height), marker, color=colour, ms=5.5, ls="none",
                       mfc=colour if name == "accuracy" else palette.PAPER, label=label if y == 0 else None)  # fmt: skip
-        shares = sorted(set(runs["undecided"]))
-        said = f"{shares[0] if len(shares) == 1 else f'{shares[0]} to {shares[-1]}'} of {runs['edges'].iloc[0]} edges undecided"
+        least, most = runs["undecided"].min(), runs["undecided"].max()
+        said = f"{least if least == most else f'{least} to {most}'} of {runs['edges'].iloc[0]} edges undecided"
         axes.text(1.0, y - 0.32, said, transform=axes.get_yaxis_transform(), ha="right", fontsize=9)
     axes.set_yticks(range(len(groups)), [f"{g}\n(n = {(frame['group'] == g).sum()})" for g in groups])
     axes.set_ylim(len(groups) - 0.5, -0.6)
@@ -161,22 +129,18 @@ def draw() -> Figure:
     return figure
 
 
-def numbers(found: list[tuple[Claim, Verdict]]) -> dict[str, Any]:
-    """What the abstract says, as the records stand. found: of `verdicts`."""
+def numbers() -> dict[str, Any]:
+    """What the abstract says of the searches, as the records stand."""
     frame = ends()
     asap = frame[frame["group"] == ASAP]
     with_cut = asap.dropna(subset="one_operation")
     searches, evaluations = recorded()
-    open_edges = sorted(asap["undecided"])
     return {
-        "claims": len(found),
-        "counts": count(found).replace("**", ""),
         "searches": len(searches),
         "evaluations": len(evaluations),
-        "methods": searches["method"].nunique(),
         "ended": int((asap["undecided"] == 0).sum()),
         "asap": len(asap),
-        "undecided": f"{open_edges[0]} to {open_edges[-1]}" if open_edges else DASH,
+        "undecided": f"{asap['undecided'].min()} to {asap['undecided'].max()}" if len(asap) else DASH,
         "edges": 28,
         "cut": spread(with_cut["accuracy"] - with_cut["one_operation"], 0),
         "derived": spread(with_cut["accuracy"] - with_cut["derived"], 0),

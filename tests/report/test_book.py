@@ -14,7 +14,7 @@ from posed import MACHINE, pose, pose_search
 
 from asap.records.recorder import Recorder
 from asap.records.study import load
-from asap.report import display, front, results
+from asap.report import claims, display, front, results
 
 ROOT = Path(__file__).parent.parent.parent
 NOTEBOOKS = sorted((ROOT / "book").glob("*/*.ipynb"))
@@ -150,7 +150,7 @@ def test_a_figure_is_transparent_svg_in_the_page_s_colours():
 
 def test_the_front_page_s_claims_exist_and_the_paper_s_search_is_counted_only_when_it_has_ended(monkeypatch, tmp_path):
     monkeypatch.setenv("ASAP_RUNS", str(tmp_path))
-    found = front.verdicts()
+    found = claims.judged()
     assert len(front.key_rows(found)) == len(front.KEY) == 6
     assert front.paper_search() == "A search at the paper's own scale has no finished record yet."
     from asap.records.parameters import SearchParameters, make
@@ -160,7 +160,7 @@ def test_the_front_page_s_claims_exist_and_the_paper_s_search_is_counted_only_wh
     recorder.epochs([{"epoch": 1}, {"epoch": 2}])
     recorder.close()
     assert front.paper_search() == "One search at the paper's own scale is running, in epoch 3 of 50; nothing of it is counted yet."
-    assert not len(results.searches()) and "cannot be told" in front.key_rows(front.verdicts()).iloc[0, 1]
+    assert not len(results.searches()) and "cannot be told" in front.key_rows(claims.judged()).iloc[0, 1]
 
 
 def test_the_front_page_s_numbers_are_those_of_the_records(monkeypatch, tmp_path):
@@ -171,6 +171,6 @@ def test_the_front_page_s_numbers_are_those_of_the_records(monkeypatch, tmp_path
     pose_search(tmp_path, searches["ASAP", 0], validation_accuracy=0.6, cut=ends, **open_edges)
     pose_search(tmp_path, searches["DARTS", 0], validation_accuracy=0.7)
     pose(tmp_path, next(p for p in load("transfer").planned if p.parameters.cell == "PNAS"), 17.0)
-    n = front.numbers([])
+    n = front.numbers()
     assert (n["searches"], n["evaluations"], n["asap"], n["ended"], n["cut"], n["derived"]) == (2, 1, 1, 0, "10", "30")
     assert n["undecided"] == "5 to 5" and dict(front.ends()["group"].value_counts()) == {"ASAP": 1, "DARTS": 1}

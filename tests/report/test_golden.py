@@ -10,6 +10,7 @@ import pytest
 
 from asap.report import (
     audit,
+    benchmarks,
     changes,
     claims,
     costs,
@@ -18,7 +19,6 @@ from asap.report import (
     figure4,
     figure6,
     figure7,
-    front,
     justified,
     method,
     short,
@@ -42,8 +42,8 @@ def cifar10():
 
 
 def front_page():
-    found = front.verdicts()
-    return [*(front.claim_rows([pair for pair in found if pair[0].evidence == kind]) for kind in front.EVIDENCE), front.test_rows(found)]
+    found = claims.judged()
+    return [*(claims.rows([pair for pair in found if pair[0].evidence == kind]) for kind in claims.EVIDENCE), claims.test_rows(found)]
 
 
 def second_table():
@@ -53,9 +53,9 @@ def second_table():
 
 
 def cost_tables():
-    cpu = costs.cpu()
-    gpus = [table for gpu in costs.gpus() for table in (costs.gradient_rows(gpu), costs.variant_rows(gpu))]
-    counted = costs.count_rows(costs.counts(), costs.gpus()[0])
+    cpu = benchmarks.cpu()
+    gpus = [table for gpu in benchmarks.gpus() for table in (benchmarks.gradient_rows(gpu), benchmarks.variant_rows(gpu))]
+    counted = benchmarks.count_rows(benchmarks.counts(), benchmarks.gpus()[0])
     return [costs.ratio_rows(cpu), costs.bound_rows(cpu), costs.method_rows(), costs.precision()[0], costs.hour_rows(), *gpus, counted]
 
 
@@ -116,11 +116,7 @@ def compare(name, found):
 
 
 def test_the_verdicts_are_the_recorded_ones():
-    rows = [
-        [theme, claim.statement, verdict.ours, verdict.scale, verdict.verdict]
-        for theme, pairs in claims.judged(ROOT / "runs").items()
-        for claim, verdict in pairs
-    ]
+    rows = [[c.theme, c.statement, v.ours, v.scale, v.verdict] for c, v in claims.judged(ROOT / "runs")]
     compare("verdicts", rows)
 
 

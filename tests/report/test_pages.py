@@ -14,7 +14,22 @@ from posed import cut, pose, pose_search
 from asap.paper.space import cell_by_name
 from asap.records.parameters import checkout
 from asap.records.study import load
-from asap.report import costs, discussion, display, figure1, figure6, figure7, front, palette, results, table1, table2, table3, tables
+from asap.report import (
+    benchmarks,
+    costs,
+    discussion,
+    display,
+    figure1,
+    figure6,
+    figure7,
+    front,
+    palette,
+    results,
+    table1,
+    table2,
+    table3,
+    tables,
+)
 from asap.search.enas import Controller
 
 
@@ -189,14 +204,17 @@ def test_a_gpu_s_record_is_shown_and_a_damaged_one_named(root, monkeypatch):
                       "after": {"copy": {"w_and_alpha_gradient": [1e-7, 1e-6]}}},
     }  # fmt: skip
     (root / "benchmarks" / "gpu.json").write_text(json.dumps(gpu))
-    (found,) = [r for r in costs.gpus() if r["machine"]["device"] == "<b>"]
-    assert costs.gradient_rows(found).to_numpy().tolist() == [["before", "float32", "0.5", "0.6"], ["after", "copy", "1e-07", "1e-06"]]
-    assert costs.variant_rows(found).to_numpy().tolist() == [["float32, graphs", "360.00", "–", "–"], ["bf16", "100.00", "1,234", "1,000"]]
-    assert discussion.gpu_hours(found) == (pytest.approx(1.3), pytest.approx(5.85))
-    assert "ASAP search, scale paper, float32, graphs" in set(costs.hour_rows()["what"]) and "&#60;b&#62;" in costs.where(found)
+    (found,) = [r for r in benchmarks.gpus() if r["machine"]["device"] == "<b>"]
+    assert benchmarks.gradient_rows(found).to_numpy().tolist() == [["before", "float32", "0.5", "0.6"], ["after", "copy", "1e-07", "1e-06"]]
+    assert benchmarks.variant_rows(found).to_numpy().tolist() == [
+        ["float32, graphs", "360.00", "–", "–"],
+        ["bf16", "100.00", "1,234", "1,000"],
+    ]
+    assert benchmarks.gpu_hours(found) == (pytest.approx(1.3), pytest.approx(5.85))
+    assert "ASAP search, scale paper, float32, graphs" in set(costs.hour_rows()["what"]) and "&#60;b&#62;" in benchmarks.where(found)
     (root / "benchmarks" / "gpu.json").write_text("{")
     said.clear()
-    assert costs.cpu() and "Left out, damaged: runs/benchmarks/gpu.json" in said[0]
+    assert benchmarks.cpu() and "Left out, damaged: runs/benchmarks/gpu.json" in said[0]
 
 
 def test_other_studies_figures_have_sources():

@@ -213,12 +213,12 @@ def test_printed_numbers_that_are_only_read_again_are_as_printed(tmp_path, monke
 
 def test_every_claim_has_a_judge_a_kind_of_evidence_and_a_page():
     pages = {path.relative_to(checkout() / "book").with_suffix("").as_posix() for path in (checkout() / "book").rglob("*.*")}
-    for claim in (claim for group in claims.claims().values() for claim in group):
+    for claim in claims.claims():
         assert claim.evidence in claims.EVIDENCE and claim.page in pages and claim.test and callable(claim.function)
 
 
 def test_every_verdict_is_counted_on_the_front_page():
-    found = {verdict.verdict for rows in claims.judged(checkout() / "runs").values() for _, verdict in rows}
+    found = {verdict.verdict for _, verdict in claims.judged(checkout() / "runs")}
     assert found <= set(verdicts.SUMMARY)
 
 
