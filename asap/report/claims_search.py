@@ -160,7 +160,7 @@ def ordered(root: Path, said: str, column: str, groups: Sequence[Sequence[str]],
     return Verdict(ours, scale_of(*found.values()), verdict_from_order(first[1], dict(others)))
 
 
-def roughness(epochs: pd.DataFrame) -> float:
+def _roughness(epochs: pd.DataFrame) -> float:
     """The standard deviation of the change of the validation accuracy from epoch to epoch, in the second half of a search, in points."""
     return float(epochs["fall"].iloc[len(epochs) // 2 :].std())
 
@@ -168,7 +168,7 @@ def roughness(epochs: pd.DataFrame) -> float:
 def enas_low_and_noisy(root: Path) -> Verdict:
     found = compared(root, ["ENAS"], ["ASAP"], ["DARTS"], least=3)
     ends = {label: rows["accuracy"] for label, rows in found.items()}
-    noise = {label: [roughness(results.epochs(root, run)) for run in rows["run"]] for label, rows in found.items()}
+    noise = {label: [_roughness(results.epochs(root, run)) for run in rows["run"]] for label, rows in found.items()}
     low = verdict_from_order(-ends["ENAS"], {label: -ends[label] for label in ("ASAP", "DARTS")})
     noisy = verdict_from_order(noise["ENAS"], {"DARTS": noise["DARTS"]})  # ASAP's prunings disturb its accuracy: another claim
     ours = f"at the end, {listed(ends, 1, ' %')} ({low}); from epoch to epoch it changes by {listed(noise, 1)} points ({noisy})"

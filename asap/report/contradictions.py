@@ -1,4 +1,4 @@
-"""Where the paper contradicts itself or leaves a gap (paper/contradictions.yaml), with the numbers of its arithmetic. The audit page shows them."""
+"""Where the paper contradicts itself or leaves a gap (paper/contradictions.yaml), with the numbers of its arithmetic."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def values() -> dict[str, float]:
 
 
 def one_by_one_saving() -> int:
-    """How many parameters the evaluation network of `WIDTH` channels would have less if a cell's output were a 1×1 convolution to its width."""
+    """How many parameters less the evaluation network of `WIDTH` channels would have with a 1×1 convolution to its width as a cell's output."""
     widths, c = [], WIDTH
     for cell in range(CELLS):
         c *= 2 if cell in (CELLS // 3, 2 * CELLS // 3) else 1

@@ -34,7 +34,8 @@ def ratio_rows(record: dict[str, Any]) -> pd.DataFrame:
     what = f"input: crop, flip, normalise, cutout, batch {record['input']['batch']}"
     lines.append((what, speeds, "input", record["input_ratio"], DASH))
     return rows_frame(["step, one thread", "plain modules", "ours", "ratio", "target", "", "peak memory, MiB"], [
-        [what, *both, f"{ratio:.{0 if kind == 'input' else 2}f}", f"{TARGETS[kind]:g}", "reached" if ratio >= TARGETS[kind] else "missed", memory]
+        [what, *both, f"{ratio:.{0 if kind == 'input' else 2}f}", f"{TARGETS[kind]:g}",
+         "reached" if ratio >= TARGETS[kind] else "missed", memory]
         for what, both, kind, ratio, memory in lines
     ])  # fmt: skip
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..records.parameters import EvaluationParameters, SearchParameters, make
+from ..records.parameters import make
 from ..records.presets import SCALE_NAMES
+from ..records.study import KINDS
 from .display import Markdown, rows_frame
-
-KINDS = {"search": SearchParameters, "evaluation": EvaluationParameters}
 
 
 def scale_rows(kind: str) -> pd.DataFrame:
@@ -17,9 +16,7 @@ def scale_rows(kind: str) -> pd.DataFrame:
     made: dict[str, dict[str, object]] = {scale: make(KINDS[kind], {"scale": scale, **source}).identity() for scale in SCALE_NAMES}
     skipped = {"scale", "study", "seed", "run", "cell"}
     names = [name for name in made["paper"] if name not in skipped and len({str(m[name]) for m in made.values()}) > 1]
-    rows = [[Markdown(f"`{name}`"), *(_value(made[scale][name]) for scale in SCALE_NAMES)] for name in names]
-    return rows_frame(["", *(f"`{scale}`" for scale in SCALE_NAMES)], rows)
-
-
-def _value(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    values = [[made[scale][name] for scale in SCALE_NAMES] for name in names]
+    shown = [[f"{value:.4g}" if isinstance(value, float) else str(value) for value in row] for row in values]
+    lines = [[Markdown(f"`{name}`"), *row] for name, row in zip(names, shown, strict=True)]
+    return rows_frame(["", *(f"`{scale}`" for scale in SCALE_NAMES)], lines)

@@ -9,10 +9,10 @@ import pandas as pd
 
 from ..paper.space import published_cells
 from ..records.data import set_fingerprint
-from ..records.parameters import DATASETS, Common, EvaluationParameters, SearchParameters, make
+from ..records.parameters import DATASETS, make
 from ..records.run import Run
+from ..records.study import KINDS
 
-KINDS: dict[str, type[Common]] = {"search": SearchParameters, "evaluation": EvaluationParameters}
 #: What names a run. All other parameters come from its scale, unless they were changed.
 NAMING = ("method", "run", "cell", "dataset", "test_share", "scale", "seed", "study")
 CUTS = {"one_operation": "operations", "derived": "genotype"}
@@ -54,22 +54,19 @@ def frame(kind: str, rows: list[dict[str, Any]], studies: list[str]) -> pd.DataF
 
 def _parameters(kind: str) -> dict[str, Any]:
     """The parameters that make a run, with their defaults; without an evaluation's `run` and `edge_rule`, which `cell` and `rule` tell."""
-    return {name: value for name, value in _defaults(kind).items() if kind == "search" or name not in ("run", "edge_rule")}
-
-
-def _defaults(kind: str) -> dict[str, Any]:
-    return {f.name: f.default for f in fields(KINDS[kind]) if not f.metadata.get("machine")}
+    hidden = () if kind == "search" else ("run", "edge_rule")
+    return {f.name: f.default for f in fields(KINDS[kind]) if not f.metadata.get("machine") and f.name not in hidden}
 
 
 def described(run: Run) -> dict[str, Any]:
     """The columns that a search and an evaluation share."""
     kind, info, machine, data = run.info["kind"], run.info, run.info["machine"], run.info["data"]
-    recorded = {**_defaults(kind), **run.parameters}
+    recorded = {**_parameters(kind), **run.parameters}
     plain = {name: recorded[name] for name in NAMING if name in recorded}
     side = {"image_size": data["shape"][-1]} if recorded["dataset"] not in DATASETS else {}
     if side:  # a folder of the user's own, which need not be here
         plain |= {"folder": recorded["dataset"], **side}
-    changed = make(KINDS[kind], plain).differences({**run.parameters, **side})
+    changed: list[str] = make(KINDS[kind], plain).differences({**run.parameters, **side})
     clock = machine.get("clock", "wall")
     return {
         "run": run.name,

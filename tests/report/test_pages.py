@@ -1,10 +1,8 @@
 """The pages of figures and tables: which records they show, and what they make of them."""
 
-import dataclasses
 import json
 import math
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -220,15 +218,6 @@ def test_a_gpu_s_record_is_shown_and_a_damaged_one_named(root, monkeypatch):
 def test_other_studies_figures_have_sources():
     rows = discussion.other_rows()
     assert rows["source"].str.fullmatch(r"\{cite:p\}`\w+`").all() and len(rows) >= 10
-
-
-def test_only_runs_by_their_scale_s_recipe_and_of_committed_studies_count(root):
-    planned = next(p for p in load("transfer").planned if p.parameters.dataset == "cifar10")
-    for name, changed in (("plain", {}), ("replayed", {"graphs": True}), ("wide", {"channels": 20}), ("tried", {"study": "scratch"})):
-        parameters = dataclasses.replace(planned.parameters, **changed)
-        pose(root, SimpleNamespace(name=f"{parameters.study}/{name}", parameters=parameters), 17.0)
-    (evaluations,) = table1.recorded().values()
-    assert sorted(evaluations["run"]) == ["cells/plain", "cells/replayed"]
 
 
 def test_the_sizes_are_of_searched_cells_and_of_random_ones_that_were_trained(root):
