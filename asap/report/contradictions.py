@@ -50,7 +50,7 @@ def values() -> dict[str, float]:
 
 
 def one_by_one_saving() -> int:
-    """How many parameters less the evaluation network of `WIDTH` channels would have with a 1×1 convolution to its width as a cell's output."""
+    """The parameters that the evaluation network of `WIDTH` channels would save by a 1×1 convolution to its width as a cell's output."""
     widths, c = [], WIDTH
     for cell in range(CELLS):
         c *= 2 if cell in (CELLS // 3, 2 * CELLS // 3) else 1
