@@ -79,8 +79,9 @@ def comparison(searches: pd.DataFrame, evaluations: pd.DataFrame, scores: pd.Dat
         have = known.groupby("arm").size()
         short = [arm for arm, n in of.items() if have.get(arm, 0) < n and (arm != RANDOM or outcome == "score")]
         shown = waiting if not look else f"look {look} is not complete: no {outcome} of every cell of {', '.join(short)}" if short else ""
-        for adjusted in (False, True):
-            rows += _compared(known, outcome, adjusted, better, look, shown, of)
+        sized = known.dropna(subset="size")
+        for adjusted, frame in ((False, known), (True, sized.assign(value=size_adjusted(sized)))):
+            rows += [{"outcome": outcome, "adjusted": adjusted, **row} for row in _compared(frame, better, look, shown, of)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -99,34 +100,26 @@ def size_adjusted(frame: pd.DataFrame) -> pd.Series:
     return frame["value"] - slope * (frame["size"] - frame["size"].mean())
 
 
-def _compared(
-    known: pd.DataFrame, outcome: str, adjusted: bool, better: int, look: int, waiting: str, of: Mapping[str, int]
-) -> list[tuple[object, ...]]:
-    """The rows of one outcome. better: 1 where higher is better, −1 where lower is. waiting: why nothing is computed yet, or nothing."""
-    if adjusted:
-        known = known.dropna(subset="size")
-        known = known.assign(value=size_adjusted(known))
+def _compared(known: pd.DataFrame, better: int, look: int, waiting: str, of: Mapping[str, int]) -> list[dict[str, object]]:
+    """A row an arm. better: 1 where higher is better, −1 where lower is. waiting: why nothing is computed yet, or nothing."""
     groups = {arm: known.loc[known["arm"] == arm, "value"].to_numpy() for arm in of}
     others = [arm for arm in of if arm != BASE and len(groups[arm]) >= 2]
-    absent = [arm for arm in of if arm not in (BASE, *others)]
-    nothing = (float("nan"),) * 4
-    if waiting or not others or len(groups[BASE]) < 2:
-        said = waiting or "no cells are evaluated"
-        return [(outcome, adjusted, arm, len(groups[arm]), *nothing, 0, said, float("nan")) for arm in of if arm != BASE]
-    level = LEVELS[look]
+    told = not waiting and bool(others) and len(groups[BASE]) >= 2
+    said = waiting or "no cells are evaluated"
+    rows: dict[str, dict[str, object]] = {
+        arm: {"arm": arm, "n": len(groups[arm]), "look": look * told, "verdict": said} for arm in of if arm != BASE
+    }
+    if not told:
+        return list(rows.values())
     found = stats.dunnett(*(groups[arm] for arm in others), control=groups[BASE], rng=np.random.default_rng(0))
-    bounds = found.confidence_interval(1 - level)
+    bounds = found.confidence_interval(1 - LEVELS[look])
     pooled = [groups[arm] for arm in (BASE, *others)]
     df = sum(map(len, pooled)) - len(pooled)
     deviation = float(np.sqrt(sum(((group - group.mean()) ** 2).sum() for group in pooled) / df))
-    rows: list[tuple[object, ...]] = []
-    for i, arm in enumerate(others):
+    for arm, p, low, high in zip(others, found.pvalue, bounds.low, bounds.high, strict=True):
         difference = float(groups[arm].mean() - groups[BASE].mean())
         error = deviation * float(np.sqrt(1 / len(groups[arm]) + 1 / len(groups[BASE])))
-        p, half = float(found.pvalue[i]), float(bounds.high[i] - bounds.low[i]) / 2
-        said = UNDECIDED if p >= level else WORSE if better * difference > 0 else BETTER
-        least = detected_shift(half / error, df) * error
-        rows.append(
-            (outcome, adjusted, arm, len(groups[arm]), difference, float(bounds.low[i]), float(bounds.high[i]), p, look, said, least)
-        )
-    return rows + [(outcome, adjusted, arm, len(groups[arm]), *nothing, look, "no cells are evaluated", float("nan")) for arm in absent]
+        verdict = UNDECIDED if p >= LEVELS[look] else WORSE if better * difference > 0 else BETTER
+        least = detected_shift(float(high - low) / 2 / error, df) * error
+        rows[arm] |= {"difference": difference, "low": low, "high": high, "p": p, "verdict": verdict, "detectable": least}
+    return list(rows.values())

@@ -7,7 +7,6 @@ from itertools import combinations
 
 import pandas as pd
 
-from ..paper.space import published_cells
 from ..records.parameters import EvaluationParameters, runs_root
 from ..records.study import load
 from . import results, tables
@@ -71,9 +70,8 @@ def rows(evaluations: pd.DataFrame) -> pd.DataFrame:
         """Computed parameters, whether that is the printed number, and multiply-adds; dashes of a cell that was never published."""
         if not cell:
             return [DASH] * 3
-        size = {name: value / 1e6 for name, value in known[cell, channels].items()}
-        same = tables.size_verdict(size["parameters"], millions) if millions else DASH
-        return [f"{size['parameters']:.3f} ({channels})", same, f"{size['multiply_adds']:.0f}"]
+        size, work = (known[cell, channels][name] / 1e6 for name in ("parameters", "multiply_adds"))
+        return [f"{size:.3f} ({channels})", tables.size_verdict(size, millions) if millions else DASH, f"{work:.0f}"]
 
     lines = []
     for row in printed:
@@ -141,9 +139,8 @@ def how_to_read(paired: pd.DataFrame) -> str:
 def against_asap(evaluations: pd.DataFrame) -> pd.DataFrame:
     """Each published or random cell's error minus the published ASAP cell's, paired by seed; no rows where that is not recorded."""
     ours = {str(cell): row for cell, row in errors(evaluations).iterrows()}
-    others = [cell for cell in ours if cell != "asap" and "/" not in cell] if "asap" in ours else []
-    images = int(evaluations["test_images"].iloc[0]) if len(evaluations) else 0
-    return paired_rows({arm_name(cell): pair(ours[cell], ours["asap"], images) for cell in others}, "cell")
+    asap, images = ours.pop("asap", pd.Series(dtype=float)), int(evaluations["test_images"].max()) if len(evaluations) else 0
+    return paired_rows({arm_name(cell): pair(row, asap, images) for cell, row in ours.items() if "/" not in cell}, "cell")
 
 
 def own_rows(evaluations: pd.DataFrame) -> pd.DataFrame:
@@ -160,8 +157,3 @@ def planned(name: str) -> str:
     of, left = len(study.planned), len(study.left(runs_root()))
     made = f"{of - left} of the {of} runs of the study `{name}` are recorded"
     return f"{made}; `asap study {name} --commands` prints what makes the others."
-
-
-def never_published() -> list[str]:
-    """The rows of Table 1 whose cell was never published, or is not among those at hand."""
-    return [row["architecture"] for row in tables.paper()["table1"]["rows"] if row["cell"] not in published_cells()]
