@@ -59,7 +59,8 @@ def count_rows(record: dict[str, Any], gpu: dict[str, Any] | None) -> pd.DataFra
         steps = {"7 left": batched, "7 left, one edge after another": one_by_one if one_by_one in variants else "float32, graphs"}
         measured = {name: variants[variant]["seconds"] for name, variant in steps.items() if variant in variants}
     speed = gpu.get("ceilings", {}).get("copy_tb_s") if gpu else None
-    return rows_frame(["operations left on an edge", "kernels", "at most, the aim", "GB", "at most, GB", "ms, as a copy of as much", "ms, measured"], [
+    headers = ["operations left on an edge", "kernels", "at most, the aim", "GB", "at most, GB", "ms, as a copy of as much", "ms, measured"]
+    return rows_frame(headers, [
         [name.replace(" left", ""), f"{count['kernels']:,}", f"{GPU_AIM[name][0]:,}" if name in GPU_AIM else DASH, f"{count['gb']:.1f}",
          str(GPU_AIM[name][1]) if name in GPU_AIM else DASH, f"{count['gb'] / speed:.0f}" if speed else DASH,
          f"{1000 * measured[name]:.0f}" if name in measured else DASH]
