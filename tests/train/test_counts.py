@@ -11,7 +11,7 @@ pytest.importorskip("triton", reason="Triton comes with torch for CUDA")
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import counts
 
-from asap.report.costs import GPU_AIM
+from asap.report.benchmarks import GPU_AIM
 
 RECORD = json.loads((Path(__file__).parents[2] / "runs" / "benchmarks" / "meta.json").read_text())["counts"]
 
