@@ -1,12 +1,12 @@
 # Two commands do everything on a fresh machine with Python 3.11 or newer:
-#   make book   install, run the tiny reproduction live, build the book from runs/ into _build/html
+#   make book   install, build the book from runs/ into _build/html; its experiments, a tiny reproduction, run live
 #   make test   install, run pytest and nbval
 PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash -o pipefail
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book live test torture browser bench gpu-study lint clean
+.PHONY: book test torture browser bench gpu-study lint clean
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
@@ -15,20 +15,11 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-book: live
+book: .venv/installed
 	$(BIN)/python -m asap.report.results
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
 	test -f _build/html/index.html
 	@echo "the book is at _build/html/index.html"
-
-# the tiny reproduction: a search and the evaluation of its cell, from their notebooks
-live: .venv/installed
-	rm -rf runs/live
-	mkdir -p _build/live
-	$(BIN)/papermill --log-level WARNING book/experiments/search.ipynb _build/live/search.ipynb -p study live
-	$(BIN)/papermill --log-level WARNING book/experiments/evaluate.ipynb _build/live/evaluate.ipynb -p study live \
-		-p cell '' -p run live/asap-digits-tiny-seed0
-	$(BIN)/asap runs
 
 test: .venv/installed lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -64,4 +55,4 @@ lint: .venv/installed
 	$(BIN)/lint-imports --no-logo
 
 clean:
-	rm -rf _build .venv runs/live runs/scratch
+	rm -rf _build .venv runs/scratch

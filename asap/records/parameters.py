@@ -24,8 +24,8 @@ from .presets import DATASET_NEEDS, DATASET_RECIPES, FORMER_TINY, FREIBURG, METH
 
 PRUNE_RULES = ("threshold", "certified", "watched")
 DATASETS = ("digits", "cifar10", "cifar100", "svhn", "fashion_mnist", "cinic10", *FREIBURG, "imagenet")
-#: Studies that are no part of the repository: of runs that were given no study, and of the tiny reproduction.
-UNCOMMITTED = ("scratch", "live")
+#: Studies that are no part of the repository: of runs that were given no study.
+UNCOMMITTED = ("scratch",)
 #: A longer name of a run is cut and closed by a hash. File systems allow 255 bytes; a sweep adds `.ipynb`.
 LONGEST_NAME = 240
 

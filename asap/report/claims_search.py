@@ -55,15 +55,21 @@ def of_searches(judge: Callable[[Path, pd.DataFrame], Found]) -> Callable[[Path]
     return judged
 
 
+def spelt_range(values: pd.Series) -> str:
+    """`19`, `19 and 21`, `7 to 21`: one value, two, or the range of more; nothing of none."""
+    known = sorted({f"{value:.0f}" for value in values}, key=int)
+    return f"{known[0]} to {known[-1]}" if len(known) > 2 else " and ".join(known)
+
+
 @of_searches
 def ends_in_one_network(root: Path, runs: pd.DataFrame) -> Found:
     readings = other_readings(root)
     readings = readings[(readings["scale"] == runs["scale"].iloc[0]) & (readings["copy"] == runs["copy"].iloc[0])]
     every = pd.concat([runs, readings])
     ended = every["undecided"] == 0
-    ours, theirs = (", ".join(f"{n:.0f}" for n in rows["undecided"]) for rows in (runs, readings))
-    said = f"{ended.sum()} of {len(every)} searches ended in one network; of {runs['edges'].iloc[0]} edges {ours} stayed undecided"
-    return said + (f", by the paper's other readings {theirs}" if theirs else ""), ended, every
+    plain, other = (spelt_range(rows["undecided"]) for rows in (runs, readings))
+    said = f"{ended.sum()} of {len(every)} searches ended in one network; {plain} of {runs['edges'].iloc[0]} edges stayed undecided"
+    return said + (f", {other} in searches by other readings of the paper" if other else ""), ended, every
 
 
 @of_searches

@@ -40,13 +40,14 @@ def left_out(kind: str) -> str:
     """Which of the study's runs of a kind are not recorded, in a sentence; nothing where all are."""
     planned = Counter(p.label for p in load(STUDY).planned if p.kind == kind)
     recorded = {label: len(runs) for label, runs in found(kind).items()}
-    lines = [f"{label} ({recorded.get(label, 0)} of {of})" for label, of in planned.items() if recorded.get(label, 0) < of]
-    if not lines:
+    short: dict[str, list[str]] = {}
+    for label, of in planned.items():
+        if recorded.get(label, 0) < of:
+            short.setdefault(f"{recorded.get(label, 0)} of {of}", []).append(label)
+    if not short:
         return ""
-    return (
-        f"Not all runs of the study are recorded. {kind.capitalize()} runs finished of those planned: {'; '.join(lines)}. "
-        f"`asap study {STUDY} --commands` prints what makes the others."
-    )
+    lines = [f"{count} of {'; '.join(labels)}" for count, labels in sorted(short.items())]
+    return f"{kind.capitalize()} runs finished of those planned: {'. '.join(lines)}. `asap study {STUDY}` shows what is left."
 
 
 def frames(found: Mapping[str, Sequence[Run]]) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:

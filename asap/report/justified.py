@@ -6,12 +6,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from ..paper import space
 from ..paper.equations import DELTA
 from ..records.parameters import runs_root
 from ..records.study import load
 from ..theory.certified import kl_binary
 from . import results, tables
+from .cells import node_name
 from .certificates import certificates, covariance, edges, replay
+from .display import each as rows_of
 from .display import figure as show
 from .display import missing, provenance, records, say
 from .figure2 import the_search
@@ -59,13 +62,19 @@ def real_search() -> None:
               "deviation": "deviation / L", "autocorrelation": "autocorrelation at lag 1"}  # fmt: skip
     headers = ["over the mixed operations", "lower quartile", "median", "upper quartile"]
     say(tables.markdown(headers, [[text, *(f"{v:.3g}" for v in spread[key])] for key, text in labels.items()]))
+    edge_names = [f"{node_name(source)} → {node_name(target)}" for source, target in space.edges()]
     each = [
-        [str(r.cell), str(r.edge), f"{r.bound:.3g}", f"{r.gap:.3g}", f"{r.standard_error:.2g}", f"{r.deviation:.3g}", f"{r.autocorrelation:.2f}",
-         *(f"{getattr(r, rule):.2g}" for rule in rules)]
-        for r in frame.itertuples()
+        [str(r.cell), edge_names[int(r.edge)], f"{r.bound:.3g}", f"{r.gap:.3g}", f"{r.standard_error:.2g}", f"{r.deviation:.3g}", f"{r.autocorrelation:.2f}",
+         *(_steps(getattr(r, rule)) for rule in rules)]
+        for r in rows_of(frame)
     ]  # fmt: skip
     headers = ["cell", "edge", "L", "gap / L", "standard error", "deviation / L", "autocorrelation", *(f"steps: {names[r]}" for r in rules)]
     say(f":::{{dropdown}} Each of the {len(frame)} mixed operations\n{tables.markdown(headers, each)}\n:::")
+
+
+def _steps(value: float) -> str:
+    """A number of steps to two digits; `never` where there is none."""
+    return f"{float(f'{value:.2g}'):,.0f}" if np.isfinite(value) else "never"
 
 
 def summary(frame: pd.DataFrame) -> list[str]:
@@ -77,7 +86,13 @@ def summary(frame: pd.DataFrame) -> list[str]:
             f"{int((left <= 1).sum())} of {len(left)}"]  # fmt: skip
 
 
-HEADERS = ["pruned", "certified losers by then", "not certified", "certified in all", "edges with one operation not certified"]
+HEADERS = [
+    "pruned",
+    "pruned and certified before",
+    "pruned and not certified before",
+    "certified in all",
+    "edges with one operation not certified",
+]
 
 
 def estimates() -> None:

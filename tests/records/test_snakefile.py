@@ -24,7 +24,7 @@ runs:
     common: {dataset: cifar100, scale: tiny, study: trial, seed: 0}
     arms: {fails: {cell: ASAP}}
 """
-#: Notes the notebook and the parameters that it is given. What the notebooks do with them is tried with papermill itself (`make live`).
+#: Notes the notebook and the parameters that it is given. What notebooks do with them is tried with papermill itself (test_papermill.py).
 PAPERMILL = """#!/bin/bash
 echo "$4 ${@: -1}" >> log
 [[ $5 != *cifar100* ]]

@@ -73,7 +73,7 @@ def test_figures_6_and_7_show_the_study_s_runs_and_say_which_are_missing(root):
         epochs = {**course, "validation_accuracy": [0.2, 0.5, final], "entropy_normal": [1.0, 0.5, 0.25]}
         more = {"cut": cut(34, 24)} if label != "ASAP" else {}
         pose_search(root, searches[label, seed], epochs, validation_accuracy=final, **more)
-    assert "ASAP (1 of 3)" in figure6.left_out("search") and "ENAS (2 of 3)" in figure6.left_out("search")
+    assert "1 of 3 of ASAP; Magnitude, p = 3. 2 of 3 of ENAS." in figure6.left_out("search")
     arms = figure6.found("search")
     assert list(arms) == ["ASAP", "Magnitude, p = 3", "ENAS"]
     enas, asap = (figure6.rows(arms).set_index("method").loc[label].str.replace("\u00a0", " ").tolist() for label in ("ENAS", "ASAP"))
