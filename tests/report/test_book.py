@@ -34,6 +34,7 @@ def test_config_has_no_misspelt_key():
         assert inner is None or set(config[key]) <= inner, key
     assert config["execute"]["execute_notebooks"] == "force" and config["execute"]["allow_errors"] is False
     assert config["sphinx"]["config"]["nb_execution_raise_on_error"] is True
+    assert config["sphinx"]["config"]["nb_ipywidgets_js"] == {}  # no page asks a network for the scripts of a progress bar
 
 
 def test_every_page_of_the_contents_exists_and_every_page_is_in_it():
