@@ -40,7 +40,7 @@ browser: .venv/installed
 	@test -f _build/html/index.html || { echo "make book first"; exit 1; }
 	@command -v chromium chromium-browser google-chrome || { echo "a Chromium is needed"; exit 1; }
 	$(BIN)/pip install --quiet --disable-pip-version-check playwright==1.65.2
-	$(BIN)/python -m pytest tests/report/test_browser.py
+	$(BIN)/python -m pytest -n 2 tests/report/test_browser.py
 
 # the steps' speed side by side with plain ones, recorded under runs/benchmarks/; wants an idle machine, takes minutes
 bench: .venv/installed

@@ -92,5 +92,5 @@ def draw(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
         ax.plot(mean["time"], smooth, color=look.colour, ls=look.dashes, lw=1.2, label=f"{name} ({frame['run'].nunique()})")
     ax.set(xlabel="time, scaled to [0, 1]", ylabel="edges changed in an epoch, of 16")
     ax.set_ylim(0)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+    palette.legend_below(ax)
     return figure

@@ -61,15 +61,16 @@ def rows(evaluations: pd.DataFrame) -> pd.DataFrame:
 def _scatter(axes: Axes, found: pd.DataFrame, labelled: tuple[str, ...], gid: str) -> dict[str, str]:
     """Draw points, size and colour by their parameters; what each tells, by its `gid`."""
     least, largest = found["parameters"].min(), found["parameters"].max()
-    tips = {}
+    middle, tips = (found["cost"].min() * found["cost"].max()) ** 0.5, {}
     for p in each(found):
         mine = p.name.startswith("ASAP")
         axes.scatter(p.cost, p.error, s=220 * p.parameters / largest, c=[p.parameters], cmap="viridis", edgecolor=palette.INK,
                      vmin=least, vmax=largest, lw=1.6 if mine else 0.5, gid=f"{gid}{p.Index}")  # fmt: skip
         if p.name in labelled:
-            place = (8, -13) if labelled.index(p.name) % 2 else (8, 7)  # alternate, so that neighbours' labels lie apart
-            weight = "bold" if mine else "normal"
-            axes.annotate(p.name, (p.cost, p.error), xytext=place, textcoords="offset points", fontsize=9, fontweight=weight)
+            right = p.cost > middle  # a label stays inside, and neighbours' labels lie apart
+            place = (-8 if right else 8, -13 if labelled.index(p.name) % 2 else 7)
+            axes.annotate(p.name, (p.cost, p.error), xytext=place, textcoords="offset points", ha="right" if right else "left",
+                          fontweight="bold" if mine else "normal")  # fmt: skip
         tips[f"{gid}{p.Index}"] = f"{p.name}: {p.cost:.3g} days, {p.parameters:.3g} M, {p.error:.2f} %"
     axes.set(xscale="log", ylabel="CIFAR-10 test error, %")
     axes.margins(x=0.2, y=0.15)
@@ -121,7 +122,7 @@ def draw_size(frame: pd.DataFrame) -> Figure:
     line = frame.assign(line=fit(frame)[1]).sort_values("parameters")
     axes.plot(line["parameters"], line["line"], color=palette.FAINT, lw=1, zorder=0)
     axes.set(xlabel="parameters of the network trained, M", ylabel="CIFAR-10 test error, %")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+    palette.legend_below(axes)
     return figure
 
 

@@ -80,7 +80,7 @@ def draw(run: Run, kind: str = "normal") -> Figure:
     bottom.set_xlabel("epoch")
     source, target = one[["source", "target"]].iloc[0]
     bottom.set_ylabel(f"Φ on edge {cells.node_name(int(source))} → {cells.node_name(int(target))}")
-    bottom.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
+    palette.legend_below(bottom)
     return figure
 
 

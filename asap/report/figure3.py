@@ -27,7 +27,7 @@ def draw(epochs: pd.DataFrame) -> Figure:
     shade_grace(axes, epochs)
     axes.set_ylim(0, 1.06)
     axes.set_xlabel("epoch")
-    axes.legend(loc="lower left")
+    palette.legend_below(axes)
     return figure
 
 

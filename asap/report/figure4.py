@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..paper.space import published_cell
 from . import cells, palette, results
-from .display import Markdown, each, rows_frame
+from .display import each, rows_frame
 from .figure2 import searches
 
 FIGURES = {"normal": 4, "reduce": 5}
@@ -32,5 +32,5 @@ def rows(kind: str, most: int = 2) -> pd.DataFrame:
     found = {f"ours, seed {row.seed}": results.record(row.run).genotype() for row in each(searches().head(most))}
     named = {"paper's cell": published_cell("ASAP"), **found}
     counts = {name: [sum(e.operation == o for e in g.cell(kind)) for o in palette.OPERATIONS] for name, g in named.items()}
-    lines = [[Markdown(f"`{o}`"), *(str(c[i]) for c in counts.values())] for i, o in enumerate(palette.OPERATIONS)]
+    lines = [[o.replace("_", " "), *(str(c[i]) for c in counts.values())] for i, o in enumerate(palette.OPERATIONS)]
     return rows_frame(["operation", *counts], [line for line in lines if set(line[1:]) != {"0"}])

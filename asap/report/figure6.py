@@ -101,8 +101,9 @@ def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None, behi
                     ax.plot(1.03, row.derived, "s", color=colour, mfc=palette.PAPER, ms=6)
         ax.set_ylabel("validation accuracy, %")
         ax.set_ylim(0)
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
-    axes[-1].set_xlabel("time, scaled to [0, 1]")
+        if ax is axes[-1]:
+            ax.set_xlabel("time, scaled to [0, 1]")
+        palette.legend_below(ax)
     return figure
 
 

@@ -26,8 +26,8 @@ def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None) -> F
         ax.set_ylim(-0.02, 1.05)
         ax.set_ylabel("normalised entropy")
         if kind == "reduce":
-            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
             ax.set_xlabel("time, scaled to [0, 1]")
+            palette.legend_below(ax)
     return figure
 
 

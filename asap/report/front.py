@@ -47,8 +47,7 @@ def key_rows(found: Judged) -> pd.DataFrame:
 def scale_rows() -> pd.DataFrame:
     """Six rows: the paper's experiments beside those recorded here."""
     searches, evaluations = recorded()
-    copies = sorted({copy for frame in (searches, evaluations) for copy in frame.loc[frame["dataset"] == "cifar10", "variant"]})
-    data = [f"CIFAR-10 ({'a JPEG copy' if '-jpeg' in copy else 'lossless'})" for copy in copies]
+    data = "; ".join(f"{kind}: {_data(frame)}" for kind, frame in (("searches", searches), ("evaluations", evaluations)))
     devices = sorted({*searches["processor"], *evaluations["processor"]} - {""})
     kinds: tuple[tuple[type[Common], dict[str, Any]], ...] = ((SearchParameters, {}), (EvaluationParameters, {"cell": "ASAP"}))
     made = {s: [make(kind, {"scale": s, "dataset": "cifar10", **more}).identity() for kind, more in kinds] for s in ("paper", "cpu")}
@@ -62,9 +61,15 @@ def scale_rows() -> pd.DataFrame:
         ["channels", *both("channels")],
         ["training images", *(f"{n} + {n} (search), 50,000 (evaluation)" for n in ("25,000", half))],
         ["epochs", *both("epochs")],
-        ["data", "CIFAR-10 and six further sets", ", ".join([*data, "Fashion-MNIST"])],
+        ["data", "CIFAR-10 (search), and six further sets (evaluation)", data],
         ["device", "a GTX 1080 Ti GPU", f"one CPU core ({', '.join(devices)})"],
     ])  # fmt: skip
+
+
+def _data(runs: pd.DataFrame) -> str:
+    """The data sets of some runs, by the copy of their images, each with how many: `22 on a JPEG copy of CIFAR-10, 1 on CIFAR-10`."""
+    names = {"cifar10": "CIFAR-10", "cifar10-jpeg75": "a JPEG copy of CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
+    return ", ".join(f"{n} on {names.get(str(variant), variant)}" for variant, n in runs["variant"].value_counts().items()) or "none"
 
 
 def recorded() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -125,7 +130,7 @@ def draw() -> Figure:
     axes.set_ylim(len(groups) - 0.5, -0.6)
     axes.set_xlim(0, 85)
     axes.set_xlabel("validation accuracy with the supernet's weights, %")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.6 / (0.85 + 0.75 * len(groups))), ncols=1)
+    palette.legend_below(axes)
     return figure
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from ..paper.space import ASAP_OPERATIONS
 
@@ -74,8 +76,8 @@ def operations_key(operations: Iterable[object]) -> str:
 
 
 STYLE: dict[Any, Any] = {
-    "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none", "font.size": 10, "axes.titlesize": 10.5,
-    "legend.frameon": False, "legend.fontsize": 9, "lines.linewidth": 1.6, "text.color": INK, "axes.edgecolor": INK,
+    "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none", "font.size": 11, "axes.titlesize": 11.5,
+    "legend.frameon": False, "legend.fontsize": 10.5, "lines.linewidth": 1.6, "text.color": INK, "axes.edgecolor": INK,
     "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.facecolor": "none", "figure.facecolor": "none",
 }  # fmt: skip
 
@@ -90,7 +92,16 @@ def axes(rows: int = 1, height: float = 3.4, heights: list[float] | None = None,
     legibly; or several columns, wider."""
     style()
     each = heights or [height] * rows
-    size = (5.8 if columns == 1 else 9.0, sum(each))
+    size = (5.4 if columns == 1 else 9.0, sum(each))
     figure, drawn = plt.subplots(len(each), columns, figsize=size, height_ratios=each, squeeze=False, layout="constrained")
     plt.close(figure)  # else a notebook shows it a second time
     return figure, list(drawn.flat)
+
+
+def legend_below(axes: Axes) -> None:
+    """The legend of an axes below it and its labels, in as many columns as a phone can show."""
+    handles, labels = axes.get_legend_handles_labels()
+    down = 0.48 if axes.get_xlabel() else 0.28  # inches
+    place = axes.transAxes + ScaledTranslation(0, -down, axes.figure.dpi_scale_trans)
+    columns = max(1, 60 // (8 + max(map(len, labels))))
+    axes.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=place, ncols=columns, columnspacing=1.4)

@@ -81,10 +81,11 @@ def replay() -> str:
     lines = '<path class="accuracy" fill="none"/><path class="entropy" fill="none"/><line class="cursor" y1="8" y2="112"/>'
     key = {"accuracy": "validation accuracy", "entropy": "normalised entropy"}
     return (
-        f'<div class="asap-part asap-replay"><label>search <select>{options}</select></label><div class="asap-cells">{drawn}</div>'
-        f"{palette.operations_key(DARTS_OPERATIONS)}{_curves(lines, 'validation accuracy and entropy', 1, key)}"
+        f'<div class="asap-part asap-replay"><label>search <select>{options}</select></label>'
         '<div class="controls"><button type="button" aria-label="play">▶</button>'
-        f'<input type="range" min="0" max="{end}" value="{end}" aria-label="epoch"><output></output></div>{embed(data)}</div>'
+        f'<input type="range" min="0" max="{end}" value="{end}" aria-label="epoch"><output></output></div>'
+        f'<div class="asap-cells">{drawn}</div>{palette.operations_key(DARTS_OPERATIONS)}'
+        f"{_curves(lines, 'validation accuracy and entropy', 1, key)}{embed(data)}</div>"
     )
 
 
