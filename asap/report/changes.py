@@ -81,7 +81,7 @@ def rows(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
 
 def draw(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
     """Edges of the chosen cell that changed in an epoch, against scaled time: means of a method over five epochs; others' in grey."""
-    figure, (ax,) = palette.axes(1, 4.2)
+    figure, (ax,) = palette.axes(1, 3.6)
     known = theirs.dropna(subset="changed_edges")
     for dashes, ((source, method), frame) in zip(("-", "--", ":"), known.groupby(["source", "method"], sort=False), strict=False):
         label = f"{method} ({frame['searches'].iloc[0]}, {source})"

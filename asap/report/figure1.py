@@ -115,7 +115,7 @@ def fit(frame: pd.DataFrame) -> tuple[float, pd.Series]:
 
 def draw_size(frame: pd.DataFrame) -> Figure:
     """Error against parameters, a point a cell, with the fitted line. frame: of `cells`."""
-    figure, (axes,) = palette.axes(height=4.2)
+    figure, (axes,) = palette.axes(height=3.6)
     for kind, group in frame.groupby("kind", observed=True):
         look = KINDS[str(kind)]
         axes.plot(group["parameters"], group["error"], look.marker, color=look.colour, ms=11 if look.marker == "*" else 6, label=str(kind))

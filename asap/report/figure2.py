@@ -61,7 +61,7 @@ def threshold(one: pd.DataFrame, epochs: pd.DataFrame, parameters: dict[str, obj
 def draw(run: Run, kind: str = "normal") -> Figure:
     """The temperature (Eq. 9), and Φ of the operations on one edge against θ, epoch by epoch."""
     epochs, architecture = run.epochs(), run.architecture()
-    figure, (top, bottom) = palette.axes(heights=[1.7, 3.6])
+    figure, (top, bottom) = palette.axes(heights=[1.5, 3.2])
     top.plot(epochs["epoch"], epochs["temperature"], color=palette.INK)
     top.set_ylabel("temperature T")
     top.set_ylim(0)

@@ -20,7 +20,7 @@ def clock(run: Run) -> str:
 
 def draw(epochs: pd.DataFrame) -> Figure:
     """epochs: of one search, as `results.epochs` has them."""
-    figure, (axes,) = palette.axes(height=3.6)
+    figure, (axes,) = palette.axes(height=3.2)
     seconds = epochs["steps_seconds"]
     axes.plot(epochs["epoch"], seconds / seconds.max(), "o-", ms=4, color=palette.BLUE, label="epoch duration, relative to the longest")
     axes.plot(epochs["epoch"], epochs["density"], "s--", ms=4, color=palette.ORANGE, label="fraction of connections left")

@@ -86,7 +86,7 @@ def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None, behi
     """
     epochs = results.epochs() if epochs is None else epochs
     shown = panels(arms)
-    figure, axes = palette.axes(len(shown), 4.6)
+    figure, axes = palette.axes(len(shown), 3.4)
     full_scale = () if behind is None else behind[behind["source"] == "NASLib"].groupby("method", sort=False)
     for dashes, (method, course) in zip(("-", "--", ":"), full_scale, strict=False):
         label = f"{method}, full scale ({course['searches'].iloc[0]}, NASLib)"

@@ -114,7 +114,7 @@ def draw() -> Figure:
     """The answer: what a method's searches hold at the end, and what is left of it after the cuts. A row a method, a mark a search."""
     frame = ends()
     groups = [g for g in dict.fromkeys(GROUPS.values()) if g in set(frame["group"])]
-    figure, (axes,) = palette.axes(height=0.85 + 0.75 * len(groups))
+    figure, (axes,) = palette.axes(height=0.5 + 0.75 * len(groups))
     names = {"accuracy": "mixture, at the end of the search", "one_operation": "one operation an edge", "derived": "derived cell, 8 edges"}
     for y, group in enumerate(groups):
         runs, colour = frame[frame["group"] == group], palette.look({EQ13: "Magnitude, p = 1"}.get(group, group)).colour
