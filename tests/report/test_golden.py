@@ -86,7 +86,7 @@ PAGES = {
     "surrogate": lambda: [surrogate.predictors(surrogate.figures()["fully trained cells"]), surrogate.by_method()],
     "table1": first_table,
     "table2": second_table,
-    "table3": lambda: [table3.rows(), table3.against_asap()],
+    "table3": lambda: [table3.rows(table3.arms()), table3.against_asap(table3.arms())],
     "theory-schedule": lambda: [figure7.schedule_rows()],
     "theory": lambda: [theory.verdict_rows()],
     "theory-reference": theory_rows(theory.reference_rows, "reference"),
