@@ -8,7 +8,7 @@ from ..records.study import load
 from . import contradictions, results
 from .display import each, rows_frame
 from .inference import Difference, number, pair
-from .table1 import paired_rows
+from .table1 import difference_rows
 
 STUDY, DECIDED = "sensitivity", "As decided"
 TEST_IMAGES = 10_000  # of CIFAR-10
@@ -89,7 +89,7 @@ def rows() -> pd.DataFrame:
 
 def against_decided() -> pd.DataFrame:
     """`against` of every other choice."""
-    return paired_rows({label: against(label) for label in load(STUDY).labels if label != DECIDED}, "choice")
+    return difference_rows({label: against(label) for label in load(STUDY).labels if label != DECIDED}, "choice", "pairs")
 
 
 def runs() -> dict[str, str]:

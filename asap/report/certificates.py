@@ -1,4 +1,4 @@
-"""What Theorem C certifies in recorded searches: from their own certificates, or estimated from their epochs' statistics. Knows no torch."""
+"""What Theorem C certifies in recorded searches: from their own certificates, or estimated from their epochs' statistics. No torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def edges(run: Run) -> pd.DataFrame:
 
     Columns: cell, edge, bound (L, the largest magnitude seen), gap (between the two best mean descents), standard_error (of that gap),
     deviation, autocorrelation; all but bound and autocorrelation in units of L. steps: α steps that these come from; budget: of the
-    search; rewards are taken as independent, as in `replay`. limit, and each of `COMPARED`: the steps to tell the best from the second, δ = .1, infinite where the gap is 0.
+    search. limit, and each of `COMPARED`: the steps to tell the best from the second with δ = 0.1, infinite where the gap is 0. Rewards
+    are taken as independent, as in `replay`.
     """
     frame, epochs = run.architecture(), run.epochs()
     learning = set(epochs.loc[epochs["alpha_steps"] > 0, "epoch"])
@@ -52,7 +53,7 @@ def edges(run: Run) -> pd.DataFrame:
 
 
 def replay(run: Run) -> pd.DataFrame:
-    """Theorem C replayed on a search's epoch statistics, δ/N an operation: cell, edge, operation, certified and pruned (epochs, inf: never).
+    """Theorem C replayed on a search's epoch statistics, δ/N an operation: cell, edge, operation, certified, pruned (epochs; inf: never).
 
     log(1 + λX) is taken to second order, log W = λΣX − λ²ΣX²/2, rewards as independent, and Φ as at the end of the epoch: an
     estimate, where a search with `prune_rule` watched or certified has the certificate itself. Eq. 4 subtracts from a reward the mean
@@ -95,13 +96,12 @@ def replay(run: Run) -> pd.DataFrame:
 
 
 def certificates(run: Run) -> pd.DataFrame:
-    """The certificates that a search with `prune_rule` watched or certified recorded: cell, edge, operation, certified, pruned; in epochs."""
+    """The certificates that a search with `prune_rule` watched or certified recorded, as `replay` has them."""
     frame, epochs = run.architecture(), run.epochs()
     last = frame[frame["epoch"] == frame["epoch"].max()].set_index(["cell", "edge", "operation"])
     steps = np.cumsum(epochs["alpha_steps"].to_numpy())
-    pruned = np.where(
-        last["alive"], np.inf, frame.groupby(["cell", "edge", "operation"], observed=True)["alive"].sum().reindex(last.index) + 1
-    )
+    lived = frame.groupby(["cell", "edge", "operation"], observed=True)["alive"].sum().reindex(last.index)
+    pruned = np.where(last["alive"], np.inf, lived + 1)
     step = last["certified_step"].to_numpy()
     certified = np.where(np.isfinite(step), np.searchsorted(steps, step) + 1, np.inf)
     return last.assign(pruned=pruned, certified=certified)[["pruned", "certified"]].reset_index()
@@ -109,16 +109,15 @@ def certificates(run: Run) -> pd.DataFrame:
 
 def covariance(run: Run) -> float:
     """The mean, over epochs and pairs of operations, of the recorded second moment of r_j − r_i over that of independent rewards."""
-    frame = run.architecture()
-    epochs = run.epochs().set_index("epoch")
+    frame, epochs = run.architecture(), run.epochs().set_index("epoch")
     scale = frame["epoch"].map(epochs["temperature"]) / frame["phi"]
     frame = frame.assign(mean=-scale * frame["gradient_mean"], variance=(scale * frame["gradient_deviation"]) ** 2)
+    edges = frame.groupby(["epoch", "cell", "edge"], observed=True)
+    place = {name: i for i, name in enumerate(frame["operation"].iloc[: edges.size().iloc[0]])}
     ratios = []
     for _, part in frame[frame["gradient_mean"].notna()].groupby(["epoch", "cell", "edge"], observed=True):
-        mean, variance = part["mean"].to_numpy(), part["variance"].to_numpy()
-        order = frame["operation"].iloc[: frame.groupby(["epoch", "cell", "edge"], observed=True).size().iloc[0]].tolist()
-        place = [order.index(name) for name in part["operation"]]
-        for b in range(1, len(place)):
-            recorded = part[f"second_moment_{place[b]}"].to_numpy()[:b]
-            ratios += list(recorded / ((mean[:b] - mean[b]) ** 2 + (variance[:b] + variance[b]) * len(place) / (len(place) - 1)))
-    return float(np.nanmean(ratios))
+        mean, variance, n = part["mean"].to_numpy(), part["variance"].to_numpy(), len(part)
+        recorded = part.reindex(columns=[f"second_moment_{place[name]}" for name in part["operation"]]).to_numpy()
+        independent = np.subtract.outer(mean, mean) ** 2 + np.add.outer(variance, variance) * n / max(n - 1, 1)
+        ratios.append((recorded / independent)[np.triu_indices(n, 1)])
+    return float(np.nanmean(np.concatenate(ratios)))

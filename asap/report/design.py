@@ -28,12 +28,15 @@ BETTER, WORSE, UNDECIDED = "ASAP is better", "ASAP is worse", "not decided"
 COLUMNS = ["outcome", "adjusted", "arm", "n", "difference", "low", "high", "p", "look", "verdict", "detectable"]
 
 
+SCORED = {"cell": str, "kind": str, "score": float, "percentile": float, "parameters": float}
+NO_SCORES = pd.DataFrame(columns=[*SCORED, "extrapolates", "note"]).astype(SCORED)
+
+
 def scores(root: Path | None = None) -> pd.DataFrame:
-    """runs/scores/scores.csv: cell, kind, score, percentile, parameters; no row where it is missing. Raises `RecordError`, damaged."""
+    """runs/scores/scores.csv, a row a cell: `SCORED`, extrapolates, note; no row where it is missing. Raises `RecordError`, damaged."""
     path = Path(root or runs_root()) / "scores" / "scores.csv"
-    names = {"cell": str, "kind": str, "score": float, "percentile": float, "parameters": float}
     try:
-        return pd.read_csv(path)[list(names)] if path.is_file() else pd.DataFrame(columns=list(names)).astype(names)
+        return pd.read_csv(path).astype(SCORED) if path.is_file() else NO_SCORES
     except (OSError, ValueError, KeyError) as error:
         raise RecordError(f"runs/scores/scores.csv is damaged ({error!r}); `asap score --record` makes it anew") from None
 

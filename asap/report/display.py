@@ -53,10 +53,10 @@ def say(text: str) -> None:
         display(Shown(text))
 
 
-def table(*frames: pd.DataFrame) -> None:
+def table(*frames: pd.DataFrame, folded: str = "") -> None:
     """Show frames as tables, without the columns that are all dashes; nothing of a frame without rows.
 
-    A cell is escaped unless it is `Markdown`; the headers are the package's own.
+    A cell is escaped unless it is `Markdown`; the headers are the package's own. folded: the title under which a table is folded away.
     """
     for frame in frames:
         cells = [[str(name) for name in frame.columns], *frame.to_numpy().tolist()]
@@ -64,7 +64,8 @@ def table(*frames: pd.DataFrame) -> None:
         lines = [[cells[0][i] for i in kept], ["---"] * len(kept)]
         lines += [[row[i] if isinstance(row[i], Markdown) else escape(row[i]) for i in kept] for row in cells[1:]]
         if len(frame):
-            say("\n".join(f"| {' | '.join(line)} |" for line in lines))
+            drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+            say(f":::{{dropdown}} {folded}\n{drawn}\n:::" if folded else drawn)
 
 
 def rows_frame(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> pd.DataFrame:

@@ -24,26 +24,18 @@ PRINTED = ("ENAS", "DARTS", "ASAP", "Accumulated gradient, p = 1", "Accumulated 
 
 
 def found(kind: str) -> dict[str, pd.DataFrame]:
-    """The finished runs, searches or evaluations, of the arms of both studies, by arm, in order; those of the design count as theirs.
-
-    They are of one copy of the images, that on which most arms have a run; of two such, the one with more runs.
-    """
+    """The finished runs, searches or evaluations, of the arms of both studies, by arm, in order; those of the design count as theirs."""
     labels = [label for study in (STUDY, TRAINED_ON) for label in load(study).labels]
-    frame = verdicts.labelled(results.searches() if kind == "search" else results.evaluations())
-    frame = frame[frame["label"].isin(labels) & (frame["scale"] == "cpu")].sort_values("seed")
-    arms = frame.groupby("copy")["label"].nunique()
-    copy = max(arms.index, key=lambda name: (arms[name], (frame["copy"] == name).sum(), "-jpeg" not in name), default="")
-    return {label: runs for label in labels if len(runs := frame[(frame["label"] == label) & (frame["copy"] == copy)])}
+    return verdicts.arms(None, *([label] for label in labels), kind=kind)
 
 
-def left_out(kind: str) -> str:
-    """Which of the study's runs of a kind are not recorded, in a sentence; nothing where all are."""
+def left_out(kind: str, arms: Mapping[str, pd.DataFrame]) -> str:
+    """Which of the study's runs of a kind are not recorded, in a sentence; nothing where all are. arms: those `found`."""
     planned = Counter(p.label for p in load(STUDY).planned if p.kind == kind)
-    recorded = {label: len(runs) for label, runs in found(kind).items()}
     short: dict[str, list[str]] = {}
     for label, of in planned.items():
-        if recorded.get(label, 0) < of:
-            short.setdefault(f"{recorded.get(label, 0)} of {of}", []).append(label)
+        if (n := len(arms.get(label, ()))) < of:
+            short.setdefault(f"{n} of {of}", []).append(label)
     if not short:
         return ""
     lines = [f"{count} of {'; '.join(labels)}" for count, labels in sorted(short.items())]

@@ -14,6 +14,7 @@ from ..records.study import load
 from . import palette, results
 from .claims import Judged
 from .display import DASH, Markdown, each, escape, rows_frame, spread
+from .verdicts import one_copy
 
 #: The claims that the front page shows, by how their statements begin.
 KEY = (
@@ -97,17 +98,12 @@ def design_sentence() -> str:
 
 
 def ends() -> pd.DataFrame:
-    """The searches on CIFAR-10 at the cpu scale with the `group` of the front page's figure; ASAP's by any reading of the paper.
-
-    They are of one copy of the images: the lossless one as soon as it has an ASAP search with its cut.
-    """
+    """The searches on CIFAR-10 at the cpu scale, of one copy of the images, with the `group` of the front page's figure; ASAP's by any
+    reading of the paper."""
     frame, _ = recorded()
     label = frame["arm_methods"].where(frame["arm_methods"] != "", frame["arm_design"])
     readings = (frame["arm_sensitivity"] != "") & (label == "")
-    frame = frame.assign(group=label.map(GROUPS).mask(readings, ASAP)).dropna(subset="group")
-    cut = frame.loc[(frame["group"] == ASAP) & frame["derived"].notna(), "copy"]
-    copies = sorted({*cut} or {*frame["copy"]}, key=lambda copy: ("-jpeg" in copy, copy))
-    return frame[frame["copy"] == copies[0]] if copies else frame
+    return one_copy(frame.assign(group=label.map(GROUPS).mask(readings, ASAP)).dropna(subset="group"), "group")
 
 
 def draw() -> Figure:

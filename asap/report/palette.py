@@ -79,18 +79,14 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none", "font.size": 11, "axes.titlesize": 11.5,
     "legend.frameon": False, "legend.fontsize": 10.5, "lines.linewidth": 1.6, "text.color": INK, "axes.edgecolor": INK,
     "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.facecolor": "none", "figure.facecolor": "none",
+    "axes.prop_cycle": plt.cycler(color=list(OPERATIONS.values())),
 }  # fmt: skip
-
-
-def style() -> None:
-    """Set the look of every figure drawn from now on."""
-    plt.rcParams.update(STYLE)
 
 
 def axes(rows: int = 1, height: float = 3.4, heights: list[float] | None = None, columns: int = 1) -> tuple[Figure, list[plt.Axes]]:
     """A figure and its axes, row by row: a column of `rows` axes of `height` inches each (or `heights`), as wide as a phone can show
     legibly; or several columns, wider."""
-    style()
+    plt.rcParams.update(STYLE)
     each = heights or [height] * rows
     size = (5.4 if columns == 1 else 9.0, sum(each))
     figure, drawn = plt.subplots(len(each), columns, figsize=size, height_ratios=each, squeeze=False, layout="constrained")

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..records.parameters import runs_root
-from ..records.study import load
 from . import palette
 from .display import rows_frame
 
@@ -22,22 +21,8 @@ def recorded() -> pd.DataFrame:
         return pd.DataFrame(columns=["index", "error", "score", "parameters", "final", "best"])
 
 
-def planned() -> int:
-    """How many evaluations the study has."""
-    return len(load("validity").planned)
-
-
-def least(figures: Mapping[str, Any]) -> str:
-    """What so many cells could show, in a sentence; nothing of too few. figures: of `surrogate.figures`."""
-    found = figures["short evaluation"].get("could be shown")
-    if not found:
-        return ""
-    power = f"{found['cells']} cells show a correlation of {found['spearman']:.2f} with a power of 80 %."
-    return f"{power} A smaller one is neither shown nor excluded."
-
-
 def within(figures: Mapping[str, Any]) -> pd.DataFrame:
-    """How the accuracy so far in full training orders the cells as its last epoch does: a column an epoch."""
+    """How the accuracy so far in full training orders the cells as its last epoch does: a column an epoch. figures: the surrogate's."""
     curve = figures["accuracy so far"]
     return rows_frame(["epoch of 600", *curve], [["Spearman", *(f"{row['spearman']:.2f}" for row in curve.values())]] if curve else [])
 

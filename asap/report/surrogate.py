@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..records.parameters import runs_root
-from . import palette, results, verdicts
-from .display import DASH, download, each, rows_frame, spread
+from ..records.run import RecordError
+from . import design, palette, results, verdicts
+from .display import DASH, download, rows_frame, spread
 
 FILES = ("scores.csv", "yang2020.csv", "short.csv", "others.csv", "validity.csv", "validity.json")
 
@@ -28,24 +30,36 @@ def about(root: Path | None = None) -> dict[str, Any]:
 
 
 def scores(root: Path | None = None) -> pd.DataFrame:
-    """scores.csv, a row a cell: cell, kind, score, percentile, extrapolates, parameters, note. No rows where it is missing or damaged."""
-    names = ["cell", "kind", "score", "percentile", "extrapolates", "parameters", "note"]
+    """`design.scores`, without rows where they are damaged."""
     try:
-        return pd.read_csv((root or runs_root()) / "scores" / "scores.csv")[names]
-    except (OSError, ValueError, KeyError):
-        return pd.DataFrame(columns=names)
+        return design.scores(root)
+    except RecordError:
+        return design.NO_SCORES
 
 
-def figures() -> dict[str, dict[str, dict[str, Any]]]:
+def searched(root: Path | None = None) -> pd.DataFrame:
+    """The `scores` of recorded searches at the cpu scale or a larger one, with their `arm` and its `label` among those compared."""
+    searches = verdicts.labelled(results.searches(root).query("scale in ['cpu', 'paper']"))
+    of_any = searches.filter(like="arm_").replace("", np.nan).bfill(axis=1).iloc[:, 0].fillna(DASH)
+    searches = searches.assign(arm=searches["label"].where(searches["label"] != "", of_any))
+    return scores(root).merge(searches[["run", "arm", "label", "scale"]], left_on="cell", right_on="run")
+
+
+def figures() -> Mapping[str, dict[str, dict[str, Any]]]:
     """The figures of validity.json by part and group; a part that is not recorded is empty."""
-    parts = about().get("figures", {})
-    return {name: dict(parts.get(name, {})) for name in dict.fromkeys([*parts, *PARTS])}
+    return defaultdict(dict, about().get("figures", {}))
 
 
-PARTS = (
-    "cross-validation", "fully trained cells", "extrapolation", "skip connections of labelled cells", "beyond the skip connections seen",
-    "calibration on labels", "calibration on full training", "short evaluation", "accuracy so far",
-)  # fmt: skip
+def rows(columns: Mapping[str, str], *found: Mapping[str, Any]) -> pd.DataFrame:
+    """A frame with a row for each mapping. columns: the format of each; a dash where a mapping lacks what it names."""
+    return rows_frame(list(columns), [[_formatted(spec, one) for spec in columns.values()] for one in found])
+
+
+def _formatted(spec: str, one: Mapping[str, Any]) -> str:
+    try:
+        return spec.format_map(one)
+    except KeyError:
+        return DASH
 
 
 def by_fold(parts: Mapping[str, Any]) -> pd.DataFrame:
@@ -60,13 +74,11 @@ def by_fold(parts: Mapping[str, Any]) -> pd.DataFrame:
 
 def choices(parts: Mapping[str, Any]) -> pd.DataFrame:
     """The options that the model was chosen from, by cross-validation on the labels alone."""
-    rows = [
-        [part.removeprefix("choice of "), name, f"{row['spearman']:.4f}", f"{row['rmse']:.4f}", "chosen" if row["chosen"] else ""]
-        for part, options in parts.items()
-        if part.startswith("choice of ")
-        for name, row in options.items()
-    ]
-    return rows_frame(["choice", "option", "Spearman", "RMSE, points", "which"], rows)
+    columns = {"choice": "{part}", "option": "{name}", "Spearman": "{spearman:.4f}", "RMSE, points": "{rmse:.4f}", "which": "{which}"}
+    choice = "choice of "
+    options = [(part.removeprefix(choice), name, row) for part, of in parts.items() if part.startswith(choice) for name, row in of.items()]
+    which = {True: "chosen", False: ""}
+    return rows(columns, *({**row, "part": part, "name": name, "which": which[bool(row["chosen"])]} for part, name, row in options))
 
 
 def interval(row: Mapping[str, float]) -> str:
@@ -97,36 +109,35 @@ def draw_calibration(parts: Mapping[str, Any]) -> Figure:
 
 def skips(parts: Mapping[str, Any]) -> pd.DataFrame:
     """How many labelled cells have so many skip connections, and how far the score is off where both cells together have so many."""
-    headers = ["skip connections", "in the normal cell", "in the reduction cell", "in both", "score less label, points"]
-    return rows_frame(headers, [
-        [n, *(str(row[name]) for name in ("normal cell", "reduction cell", "both")), f"{row['bias']:+.2f}" if "bias" in row else DASH]
-        for n, row in parts["skip connections of labelled cells"].items()
-    ])  # fmt: skip
+    columns = {
+        "skip connections": "{n}", "in the normal cell": "{normal cell}", "in the reduction cell": "{reduction cell}", "in both": "{both}",
+        "score less label, points": "{bias:+.2f}",
+    }  # fmt: skip
+    return rows(columns, *({"n": n, **row} for n, row in parts["skip connections of labelled cells"].items()))
 
 
 def beyond(parts: Mapping[str, Any]) -> pd.DataFrame:
     """Models fitted to the cells with few skip connections, judged on the labelled cells with more."""
-    headers = ["skip connections", "fitted cells", "judged cells", "Spearman", "score less label, points", "RMSE, points"]
-    return rows_frame(headers, [
-        [name, f"{row['fitted']:,}", str(row["cells"]), f"{row['spearman']:.2f}", f"{row['bias']:+.2f}", f"{row['rmse']:.2f}"]
-        for name, row in parts["beyond the skip connections seen"].items()
-    ])  # fmt: skip
+    columns = {
+        "skip connections": "{name}", "fitted cells": "{fitted:,}", "judged cells": "{cells}", "Spearman": "{spearman:.2f}",
+        "score less label, points": "{bias:+.2f}", "RMSE, points": "{rmse:.2f}",
+    }  # fmt: skip
+    return rows(columns, *({"name": name, **row} for name, row in parts["beyond the skip connections seen"].items()))
 
 
 def cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """Cells with their scores; a star marks an extrapolated one. frame: rows of `scores`."""
-    rows = []
-    for row in each(frame):
-        star, note = "*" if str(row.extrapolates) == "True" else "", "" if pd.isna(row.note) else str(row.note)
-        known = [f"{row.score:.2f}{star}", f"{row.percentile:.1f}", f"{row.parameters / 1e6:.2f}"]
-        rows.append([str(row.cell), *([DASH] * 3 if pd.isna(row.score) else known), note])
-    return rows_frame(["cell", "score", "percentile", "parameters, M", "note"], rows)
+    """Cells with their arm, where they have one, and their scores; a star marks an extrapolated one. frame: rows of `scores`."""
+    columns = {
+        "cell": "{cell}", "arm": "{arm}", "score": "{score:.2f}{star}", "percentile": "{percentile:.1f}", "parameters, M": "{millions:.2f}",
+        "note": "{note}",
+    }  # fmt: skip
+    frame = frame.assign(star=frame["extrapolates"].astype(str).map({"True": "*"}).fillna(""), millions=frame["parameters"] / 1e6)
+    return rows(columns, *({str(name): value for name, value in row.dropna().items()} for _, row in frame.iterrows()))
 
 
 def by_method(root: Path | None = None) -> pd.DataFrame:
     """The scores of the recorded searches of each arm at the cpu scale: n, score, percentiles, and how many extrapolate."""
-    searches = verdicts.labelled(results.searches(root).query("scale == 'cpu'"))
-    frame = searches[searches["label"] != ""].merge(scores(root).dropna(subset="score"), left_on="run", right_on="cell")
+    frame = searched(root).query("label != '' and scale == 'cpu'").dropna(subset="score")
     return rows_frame(["arm", "n", "score", "percentiles", "extrapolated"], [
         [str(label), str(len(rows)), spread(rows["score"]), ", ".join(f"{p:.0f}" for p in sorted(rows["percentile"])),
          f"{(rows['extrapolates'].astype(str) == 'True').sum()} of {len(rows)}"]

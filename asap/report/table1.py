@@ -11,7 +11,7 @@ from ..records.parameters import EvaluationParameters, runs_root
 from ..records.study import load
 from . import results, tables
 from .display import DASH, code, counted, each, plus_minus, rows_frame
-from .inference import Difference, bracket, holm, number, pair, rank_correlation
+from .inference import Difference, bracket, holm, number, rank_correlation
 
 SCALE = "cpu"
 
@@ -114,33 +114,32 @@ def printed_errors() -> dict[str, float]:
     return {r["cell"].lower(): r["error"] for r in tables.paper()["table1"]["rows"] if r["cell"] and r.get("channels", 36) == 36}
 
 
-def paired_rows(tests: Mapping[str, Difference], what: str) -> pd.DataFrame:
-    """Paired differences in points, one row a test, their p values corrected together."""
-    headers = [what, "pairs", "difference", "95 % interval", "p (Holm)", "could be shown"]
+def difference_rows(tests: Mapping[str, Difference], what: str, n: str = "n") -> pd.DataFrame:
+    """Differences in points, one row a test, their p values corrected together. n: what is counted."""
     adjusted = holm([test.p() for test in tests.values()])
-    return rows_frame(headers, [
+    return rows_frame([what, n, "difference", "95 % interval", "p (Holm)", "could be shown"], [
         [name, str(test.n), f"{test.mean:+.2f}", bracket(test.interval()), number(p), number(test.detectable(), 1)]
         for (name, test), p in zip(tests.items(), adjusted, strict=True) if test.n
     ])  # fmt: skip
 
 
-def how_to_read(paired: pd.DataFrame) -> str:
-    """What the columns of `paired_rows` that hold something mean, in Markdown."""
-    words = {
-        "95 % interval": "The 95 % interval is Student's.",
-        "p (Holm)": "The p value is that of the paired t test, with Holm's correction over the rows.",
-        "could be shown": "*Could be shown* is the smallest difference that so many pairs show with a probability of 80 %. One pair has no "
-        "test; for it, *could be shown* is what the finite number of test images alone would hide.",
-    }
-    shown = [text for name, text in words.items() if (paired[name] != DASH).any()]
-    return " ".join(shown) or "One pair has no test."
+def how_to_read(rows: pd.DataFrame) -> str:
+    """What the columns of `difference_rows` mean, in Markdown."""
+    if (rows["95 % interval"] == DASH).all():
+        return "One run has no test."
+    test = "Student's t test of the pairs" if "pairs" in rows else "Welch's t test of unpaired runs, and n is that of the smaller arm"
+    return (
+        f"The interval and the p value are those of {test}; the p values have Holm's correction over the rows. *Could be shown* is the "
+        "smallest difference that so many show with a probability of 80 %. One run has no test."
+    )
 
 
 def against_asap(evaluations: pd.DataFrame) -> pd.DataFrame:
-    """Each published or random cell's error minus the published ASAP cell's, paired by seed; no rows where that is not recorded."""
-    ours = {str(cell): row for cell, row in errors(evaluations).iterrows()}
-    asap, images = ours.pop("asap", pd.Series(dtype=float)), int(evaluations["test_images"].max()) if len(evaluations) else 0
-    return paired_rows({arm_name(cell): pair(row, asap, images) for cell, row in ours.items() if "/" not in cell}, "cell")
+    """Each published or random cell's error minus the published ASAP cell's, by unpaired runs; no rows where that is not recorded."""
+    by_cell = {str(cell): tuple(row.dropna()) for cell, row in errors(evaluations).iterrows()}
+    asap = by_cell.pop("asap", ())
+    found = {arm_name(cell): Difference(theirs, asap) for cell, theirs in by_cell.items() if asap and "/" not in cell}
+    return difference_rows(found, "cell")
 
 
 def own_rows(evaluations: pd.DataFrame) -> pd.DataFrame:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from . import tables
 from .display import DASH, rows_frame, spread
 from .figure6 import THEOREM, found
-from .inference import pair
-from .table1 import by_cell, paired_rows, recorded
+from .inference import Difference
+from .table1 import by_cell, difference_rows, recorded
 
 #: The study's arms behind a row of Table 3; the paper does not say which p its rows have.
 TABLE3 = {
@@ -30,26 +32,29 @@ def arms() -> dict[str, pd.DataFrame]:
     return {label: frame for label, frame in evaluations.items() if len(frame)}
 
 
-def rows() -> pd.DataFrame:
+def errors(label: str, runs: pd.DataFrame) -> pd.Series:
+    """The errors of an arm's cells, a value a run; of random cells a value a cell."""
+    return by_cell(runs)["error"] if label == "Random cells" else runs["error"]
+
+
+def rows(arms: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Table 3 with the arms that it lacks. M: of the network trained, and of the paper's of 20 cells and 36 channels."""
-    evaluations, lines = arms(), []
+    lines = []
     printed = {row["architecture"]: row for row in tables.paper()["table3"]["rows"]}
     for name, labels in TABLE3.items():
         for i, label in enumerate(labels):
-            paper, runs = printed.get(name) if i == 0 else None, evaluations.get(label)
+            paper = printed.get(name) if i == 0 else None
             shown = [f"{paper['error']:.2f}", f"{paper['parameters']:.1f}"] if paper else [DASH, DASH]
             ours = [DASH, "0", DASH, DASH]
-            if runs is not None:
-                errors = by_cell(runs)["error"] if label == "Random cells" else runs["error"]
-                ours = [spread(errors), str(len(errors)), spread(runs["parameters"] / 1e6, 3), spread(runs["parameters_36"])]
+            if label in arms:
+                runs, found = arms[label], errors(label, arms[label])
+                ours = [spread(found), str(len(found)), spread(runs["parameters"] / 1e6, 3), spread(runs["parameters_36"])]
             lines.append([name if i == 0 else "", *shown, label, *ours])
     return rows_frame(["paper's row", "error, %", "M", "ours", "error, %", "n", "M, at its scale", "M, at 36 channels"], lines)
 
 
-def against_asap() -> pd.DataFrame:
-    """The errors of each other arm minus those of ASAP's cells, paired by seed."""
-    evaluations = arms()
-    errors = {label: runs.groupby("seed")["error"].mean() for label, runs in evaluations.items()}
-    asap = errors.pop("ASAP", pd.Series(dtype=float))
-    images = int(next(iter(evaluations.values()))["test_images"].iloc[0]) if evaluations else 0
-    return paired_rows({label: pair(theirs, asap, images) for label, theirs in errors.items()}, "method")
+def against_asap(arms: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The errors of each other arm minus those of ASAP's cells, by unpaired runs, as the claims compare them; no rows without ASAP's."""
+    values = {label: tuple(errors(label, runs)) for label, runs in arms.items()}
+    asap = values.pop("ASAP", ())
+    return difference_rows({label: Difference(theirs, asap) for label, theirs in values.items() if asap}, "method")

@@ -65,9 +65,3 @@ def recorded_cells(root: Path) -> dict[str, Genotype]:
     evaluations = results.evaluations(root)
     searched = {name: results.record(name, root).genotype() for name in results.searches(root)["run"]}
     return searched | {name: cell_by_name(name) for name in sorted(set(evaluations.loc[evaluations["kind"] == "random", "cell"]))}
-
-
-def markdown(headers: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(cells) + " |" for cells in (headers, ["---"] * len(headers), *rows)]
-    return "\n".join(lines)

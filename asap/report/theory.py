@@ -91,14 +91,14 @@ def rule_rows(certified: pd.DataFrame, tighter: pd.DataFrame) -> pd.DataFrame:
 def draw_looseness(by_time: pd.DataFrame, control: pd.DataFrame) -> Figure:
     """Theorem 3's event by time, and the negative control. by_time: the table `escape`; control: `exact`, of Theorem 2's schedule."""
     figure, (left, right) = palette.axes(1, 4.0, columns=2)
-    left.loglog(by_time["t"], by_time["union_bound"], "--", color="0.3", label="what the proof adds up, Σ 6δ/(π²Nt²)")
+    left.loglog(by_time["t"], by_time["union_bound"], "--", color=palette.INK, label="what the proof adds up, Σ 6δ/(π²Nt²)")
     left.loglog(by_time["t"], by_time["exact"].where(by_time["exact"] > 0), lw=2, label="exact probability")
-    left.axhline(0.1 / 7, color="C3", lw=1, label="allowed, δ/N")
+    left.axhline(0.1 / 7, color=palette.VERMILLION, lw=1, label="allowed, δ/N")
     left.set(xlabel="t, α steps", ylabel="P(some α has left its band by t)")
     for quantity, label in (("pair phi", "rule Φ < θ"), ("pair claim", "condition (10)")):
         part = control[control["quantity"] == quantity].sort_values("shrink")
         right.semilogy(part["shrink"], part["probability"], "o-", ms=4, label=f"two opposite operations, {label}")
-    right.axhline(0.1, color="C3", lw=1, label="allowed, δ")
+    right.axhline(0.1, color=palette.VERMILLION, lw=1, label="allowed, δ")
     right.set(xlabel="c, the factor on β", ylabel="P(best pruned), exact")
     for axes in (left, right):
         axes.legend()
@@ -112,10 +112,10 @@ def draw_breaks(frame: pd.DataFrame) -> Figure:
         part = frame[frame["case"] == case].sort_values(column)
         rate = part["failures"] / part["repetitions"]
         ax.errorbar(part[column], rate, yerr=[rate - part["low"], part["high"] - rate], fmt="o-", ms=4, capsize=2)
-        ax.axhline(0.1, color="C3", lw=1)
+        ax.axhline(0.1, color=palette.VERMILLION, lw=1)
         ax.set(xlabel=label, ylim=(-0.05, 1.05))
     axes[0].set(xscale="log", ylabel="P(best pruned)")
-    axes[0].text(1, 0.11, "δ", color="C3")
+    axes[0].text(1, 0.11, "δ", color=palette.VERMILLION)
     return figure
 
 

@@ -149,21 +149,20 @@ def listed(values: Mapping[str, Values], digits: int, unit: str = "") -> str:
     return "; ".join(f"{label}: {np.mean(v):.{digits}f}{unit}" for label, v in values.items())
 
 
-def one_copy(frame: pd.DataFrame, column: str, groups: Sequence[Sequence[str]]) -> pd.DataFrame:
+def one_copy(frame: pd.DataFrame, column: str, groups: Sequence[Sequence[str]] = ()) -> pd.DataFrame:
     """The rows of one copy of the images alone: records on different copies are never pooled.
 
-    It is the copy on which most arms have two runs or more, the lossless one before the pilot. column: that names the arms; groups: the
-    arms that are compared, alternatives together.
+    It is the copy with runs of most arms; of those the one on which most arms have two runs or more, the lossless one before the pilot.
+    column: that names the arms; groups: the arms that are compared, alternatives together, or each by itself.
     """
 
-    def rank(copy: str) -> tuple[int, bool, int]:
+    def rank(copy: str) -> tuple[int, int, bool, int]:
         rows = frame[frame["copy"] == copy]
         counts = rows[column].value_counts()
-        runs = [max((int(counts.get(name, 0)) for name in group), default=0) for group in groups]
-        return min((min(n, 2) for n in runs), default=0), "-jpeg" not in copy, len(rows)
+        runs = [counts.reindex(list(group), fill_value=0).max() for group in groups or [[name] for name in counts.index]]
+        return sum(n >= 1 for n in runs), sum(n >= 2 for n in runs), "-jpeg" not in copy, len(rows)
 
-    copies = sorted(set(frame["copy"]))
-    return frame[frame["copy"] == max(copies, key=rank)] if copies else frame
+    return frame[frame["copy"] == max(sorted(set(frame["copy"])), key=rank, default="")]
 
 
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:
@@ -176,7 +175,7 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(label=label)
 
 
-def arms(root: Path, *groups: Sequence[str], kind: str = "search") -> dict[str, pd.DataFrame]:
+def arms(root: Path | None, *groups: Sequence[str], kind: str = "search") -> dict[str, pd.DataFrame]:
     """The finished runs of these arms at the cpu scale, those that are recorded, on one copy of the images; by arm, in order.
 
     groups: the arms that are compared, alternatives together. kind: search or evaluation.
