@@ -23,10 +23,22 @@ AT_EPOCH_END = "ASAP, pruning at an epoch's end"
 PRINTED = ("ENAS", "DARTS", "ASAP", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
 
 
+def labels() -> list[str]:
+    """The arms of both studies."""
+    return [label for study in (STUDY, TRAINED_ON) for label in load(study).labels]
+
+
 def found(kind: str) -> dict[str, pd.DataFrame]:
     """The finished runs, searches or evaluations, of the arms of both studies, by arm, in order; those of the design count as theirs."""
-    labels = [label for study in (STUDY, TRAINED_ON) for label in load(study).labels]
-    return verdicts.arms(None, *([label] for label in labels), kind=kind)
+    return verdicts.arms(None, *([label] for label in labels()), kind=kind)
+
+
+def elsewhere(arms: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The searches of these studies on another copy of the images than those `found`, which are drawn apart."""
+    frame = verdicts.labelled(results.searches().query("scale == 'cpu'"))
+    frame = frame[frame["label"].isin(labels()) & ~frame["copy"].isin({runs["copy"].iloc[0] for runs in arms.values()})]
+    frame = verdicts.one_copy(frame, "label").sort_values("seed")
+    return {label: runs for label in labels() if len(runs := frame[frame["label"] == label])}
 
 
 def left_out(kind: str, arms: Mapping[str, pd.DataFrame]) -> str:
@@ -71,7 +83,7 @@ def draw_seeds(axes: Axes, every: pd.DataFrame, runs: Sequence[str], column: str
 
 
 def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None, behind: pd.DataFrame | None = None) -> Figure:
-    """Accuracy against scaled time, an axes a panel; at the end the derived cell's.
+    """Accuracy against scaled time, an axes a panel; at the end the derived cell's, where every search that ends undecided has it.
 
     arms: the searches of each; epochs: theirs; behind: others' courses (`changes.others`), of which those of whole supernets are drawn in
     grey, the median of each method's.
@@ -84,11 +96,13 @@ def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None, behi
         label = f"{method}, full scale ({course['searches'].iloc[0]}, NASLib)"
         axes[0].plot(course["time"], course["accuracy"], color=palette.GREY, ls=dashes, lw=2.2, label=label)
     for ax, panel in zip(axes, shown, strict=True):
+        every = pd.concat(panel.values())
+        cut = every.loc[every["undecided"] > 0, "derived"].notna().all()
         for label, runs in panel.items():
             colour = palette.look(label).colour
             draw_seeds(ax, epochs, list(runs["run"]), "validation_accuracy", 100, label)
             for row in each(runs):
-                if not np.isnan(row.derived):
+                if cut and not np.isnan(row.derived):
                     ax.plot([1, 1.03], [row.accuracy, row.derived], color=colour, lw=1, ls=":")
                     ax.plot(1.03, row.derived, "s", color=colour, mfc=palette.PAPER, ms=6)
         ax.set_ylabel("validation accuracy, %")
@@ -99,13 +113,18 @@ def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None, behi
     return figure
 
 
-def rows(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """What each method's searches end in, with the accuracy's largest falls. ASAP that prunes at an epoch's end joins them."""
+def rows(arms: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """What each method's searches end in, with the accuracy's largest falls."""
     headers = ["method", "n", "mixture, at the end, %", "largest fall in an epoch that prunes, points",
                "largest fall in another epoch, points",
                "one operation an edge, %", "derived cell, %", "drop at the cut, points"]  # fmt: skip
+    return rows_frame(headers, [_row(label, runs) for label, runs in arms.items()])
+
+
+def at_epoch_end() -> dict[str, pd.DataFrame]:
+    """The searches by ASAP that prune at an epoch's end, as the table of the methods shows them; none where there is none."""
     alike = results.arm(results.searches(), "sensitivity", "Pruning once an epoch")
-    return rows_frame(headers, [_row(label, runs) for label, runs in {**arms, AT_EPOCH_END: alike}.items() if len(runs)])
+    return {AT_EPOCH_END: alike} if len(alike) else {}
 
 
 def _row(label: str, runs: pd.DataFrame) -> list[str]:

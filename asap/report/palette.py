@@ -100,5 +100,6 @@ def legend_below(axes: Axes) -> None:
     down = 0.48 if axes.get_xlabel() else 0.28  # inches
     place = axes.transAxes + ScaledTranslation(0, -down, axes.figure.dpi_scale_trans)
     columns = max(1, 60 // (8 + max(map(len, labels))))
-    axes.figure.set_figheight(axes.figure.get_figheight() + 0.22 * -(-len(labels) // columns))
+    if isinstance(axes.figure, Figure):
+        axes.figure.set_figheight(axes.figure.get_figheight() + 0.22 * -(-len(labels) // columns))
     axes.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=place, ncols=columns, columnspacing=1.4)

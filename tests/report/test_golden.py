@@ -79,7 +79,7 @@ PAGES = {
     "figure3": lambda: [figure3.rows(the_search(timed=True))],
     "figure4": lambda: [figure4.rows("normal")],
     "figure5": lambda: [figure4.rows("reduce")],
-    "figure6": lambda: [figure6.rows(figure6.found("search"))],
+    "figure6": lambda: [figure6.rows({**figure6.found("search"), **figure6.at_epoch_end()})],
     "figure7": lambda: [figure7.rows()],
     "changes": lambda: [changes.rows(changes.courses(), changes.others())],
     "short": lambda: [surrogate.predictors(surrogate.figures()["short evaluation"]), short.within(surrogate.figures())],
