@@ -2,45 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.ops import SqueezeExcitation
 
 from ..paper.space import Genotype
 from .kernels import contiguous_gradient
-from .operations import (
-    Cell,
-    Identity,
-    Source,
-    SqueezeExcitation,
-    drop_path,
-    make_operation,
-    project,
-    readers,
-    source_side,
-)
+from .operations import Cell, Identity, Source, drop_path, make_operation, project, readers, source_side
+
+#: How the images of a data set enter the network: their side is divided by 1 or by 8, and rounded up.
+STEMS = {"cifar": 1, "imagenet": 8}
+
+
+@dataclass(frozen=True)
+class Size:
+    """What makes a derived network: `layers` cells of a genotype, in classes and images, and how large it is without its auxiliary head.
+
+    channels: of the first cells, doubled at each reduction. image_size: side of the (square) images, at least 8
+    with the stem `cifar` (3×3, 3C channels) and 64 with `imagenet` (`imagenet_stem`).
+    squeeze_excitation: whether each cell ends in one (the paper's ImageNet network).
+    """
+
+    genotype: Genotype
+    channels: int = 36
+    layers: int = 20
+    classes: int = 10
+    image_channels: int = 3
+    image_size: int = 32
+    stem: str = "cifar"
+    squeeze_excitation: bool = False
+    auxiliary: bool = False
+
+    def build(self) -> DerivedNetwork:
+        """A network of this size, its weights drawn by torch's global stream."""
+        return DerivedNetwork(self)
+
+    @cached_property
+    def _network(self) -> DerivedNetwork:
+        with torch.device("meta"):
+            return self.build().eval()
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self._network.parameters())
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of the convolutions and the linear layers, for one image."""
+        image = torch.empty(1, self.image_channels, self.image_size, self.image_size, device="meta")
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self._network(image)
+        return counter.get_total_flops() // 2
 
 
 class DerivedCell(Cell):
     """One cell of a genotype; BatchNorms are affine and pools have none."""
 
-    def __init__(
-        self,
-        genotype: Genotype,
-        kind: str,
-        before_last: int,
-        last: int,
-        channels: int,
-        reduced: bool,
-        side: int,
-        squeeze_excitation: bool = False,
-    ) -> None:
+    def __init__(self, size: Size, kind: str, before_last: int, last: int, channels: int, reduced: bool, side: int) -> None:
         """side: of the second input; `Cell` has the others."""
         super().__init__(kind, before_last, last, channels, reduced, affine=True)
-        self.edges, self.concat = genotype.cell(kind), genotype.concat(kind)
+        self.edges, self.concat = size.genotype.cell(kind), size.genotype.concat(kind)
         self.operations = nn.ModuleList(
             make_operation(
                 edge.operation,
@@ -52,7 +77,8 @@ class DerivedCell(Cell):
             )
             for edge in self.edges
         )
-        self.attention = SqueezeExcitation(len(self.concat) * channels) if squeeze_excitation else None
+        width = len(self.concat) * channels
+        self.attention = SqueezeExcitation(width, width // 16) if size.squeeze_excitation else None
 
     def forward(self, s0: Source, s1: Source, drop_probability: float | Tensor) -> Tensor:
         """s0, s1: of (B, ·, H, W) → (B, concatenated nodes·C, H, W), or half the sides in a reduction cell."""
@@ -97,10 +123,6 @@ class AuxiliaryHead(nn.Module):
         return self.head(self.features(rectified).flatten(1))
 
 
-#: How the images of a data set enter the network: their side is divided by 1 or by 8, and rounded up.
-STEMS = {"cifar": 1, "imagenet": 8}
-
-
 def imagenet_stem(image_channels: int, channels: int) -> nn.ModuleList:
     """DARTS' two stems for ImageNet: to a quarter of the side, then to an eighth (224 → 56 → 28)."""
 
@@ -112,45 +134,30 @@ def imagenet_stem(image_channels: int, channels: int) -> nn.ModuleList:
 
 
 class DerivedNetwork(nn.Module):
-    """A stem, `layers` cells with reductions at one and two thirds, a linear head, and an auxiliary head if asked for.
+    """A stem, cells with reductions at one and two thirds, a linear head, and an auxiliary head if asked for."""
 
-    channels: of the first cells, doubled at each reduction. image_size: side of the (square) images, at least 8
-    with the stem `cifar` (3×3, 3C channels) and 64 with `imagenet` (`imagenet_stem`).
-    squeeze_excitation: whether each cell ends in one (the paper's ImageNet network).
-    """
-
-    def __init__(
-        self,
-        genotype: Genotype,
-        channels: int,
-        layers: int,
-        classes: int,
-        image_channels: int,
-        image_size: int,
-        auxiliary: bool,
-        stem: str = "cifar",
-        squeeze_excitation: bool = False,
-    ) -> None:
+    def __init__(self, size: Size) -> None:
         super().__init__()
+        channels, layers, stem = size.channels, size.layers, size.stem
         before_last = last = 3 * channels if stem == "cifar" else channels
-        side, reduced = -(-image_size // STEMS[stem]), stem == "imagenet"
+        side, reduced = -(-size.image_size // STEMS[stem]), stem == "imagenet"
         if stem == "cifar":
-            conv = nn.Conv2d(image_channels, last, 3, padding=1, bias=False)
+            conv = nn.Conv2d(size.image_channels, last, 3, padding=1, bias=False)
             self.stems = nn.ModuleList([nn.Sequential(conv, nn.BatchNorm2d(last))])
         else:
-            self.stems = imagenet_stem(image_channels, channels)
+            self.stems = imagenet_stem(size.image_channels, channels)
         self.cells = nn.ModuleList()
         self.auxiliary: AuxiliaryHead | None = None
         self.auxiliary_after = 2 * layers // 3
         for i in range(layers):
             kind = "reduce" if i in (layers // 3, 2 * layers // 3) else "normal"
             channels *= 2 if kind == "reduce" else 1
-            self.cells.append(DerivedCell(genotype, kind, before_last, last, channels, reduced, side, squeeze_excitation))
-            before_last, last, reduced = last, len(genotype.concat(kind)) * channels, kind == "reduce"
+            self.cells.append(DerivedCell(size, kind, before_last, last, channels, reduced, side))
+            before_last, last, reduced = last, len(size.genotype.concat(kind)) * channels, kind == "reduce"
             side = source_side(kind, 2, side)
-            if auxiliary and i == self.auxiliary_after:
-                self.auxiliary = AuxiliaryHead(last, side, classes)
-        self.head = nn.Linear(last, classes)
+            if size.auxiliary and i == self.auxiliary_after:
+                self.auxiliary = AuxiliaryHead(last, side, size.classes)
+        self.head = nn.Linear(last, size.classes)
 
     def forward(self, x: Tensor, drop_probability: float | Tensor = 0.0) -> tuple[Tensor, Tensor | None]:
         """The logits (B, classes) of images (B, image_channels, H, W), and in training those of the auxiliary head.
@@ -168,39 +175,3 @@ class DerivedNetwork(nn.Module):
             if i == self.auxiliary_after and self.auxiliary is not None and self.training:
                 extra = self.auxiliary(s1.read("rectified"))
         return self.head(s1.x.mean((2, 3))), extra
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large a derived network is, without its auxiliary head."""
-
-    genotype: Genotype
-    channels: int = 36
-    layers: int = 20
-    classes: int = 10
-    image_channels: int = 3
-    image_size: int = 32
-    stem: str = "cifar"
-    squeeze_excitation: bool = False
-    auxiliary: bool = False
-
-    def build(self) -> DerivedNetwork:
-        """A network of this size, its weights drawn by torch's global stream."""
-        return DerivedNetwork(**{f.name: getattr(self, f.name) for f in fields(self)})
-
-    @cached_property
-    def _network(self) -> DerivedNetwork:
-        with torch.device("meta"):
-            return self.build().eval()
-
-    @property
-    def parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self._network.parameters())
-
-    @property
-    def multiply_adds(self) -> int:
-        """Of the convolutions and the linear layers, for one image."""
-        image = torch.empty(1, self.image_channels, self.image_size, self.image_size, device="meta")
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            self._network(image)
-        return counter.get_total_flops() // 2

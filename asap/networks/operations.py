@@ -232,18 +232,6 @@ def _depthwise_weight(channels: int, k: int) -> nn.Parameter:
     return weight
 
 
-class SqueezeExcitation(nn.Module):
-    """Channels weighted by what the whole image says of them (Hu et al. 2018): pool, C → C/16, ReLU, → C, sigmoid."""
-
-    def __init__(self, channels: int, reduction: int = 16) -> None:
-        super().__init__()
-        self.squeeze, self.excite = nn.Linear(channels, channels // reduction), nn.Linear(channels // reduction, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        weights = torch.sigmoid(self.excite(F.relu(self.squeeze(x.mean((2, 3))))))
-        return x * weights[:, :, None, None]
-
-
 def source_side(kind: str, source: int, side: int) -> int:
     """The side of the node `source` of a cell of this kind, `side` being that of the cell's inputs: a reduction halves it, rounded up."""
     return -(-side // 2) if kind == "reduce" and source >= 2 else side

@@ -10,7 +10,7 @@ import torchvision.datasets as tv
 from PIL import Image
 
 from asap.errors import UserError
-from asap.networks.derived import DerivedNetwork
+from asap.networks.derived import Size
 from asap.networks.supernet import Supernet
 from asap.paper.space import DARTS_OPERATIONS, edges, published_cells
 from asap.records.data import same_data, set_fingerprint
@@ -166,7 +166,7 @@ def test_networks_train_a_step_on_images_of_any_side(side):
     supernet = Supernet(DARTS_OPERATIONS, 2, 3, 2, 3, 1, side)
     phi = {kind: torch.full((len(edges(2)), len(DARTS_OPERATIONS)), 0.1, requires_grad=True) for kind in ("normal", "reduce")}
     cells = published_cells()
-    networks = [DerivedNetwork(cells[name]["genotype"], 2, 3, 3, 1, side, auxiliary=True) for name in ("ASAP", "DARTS_V2", "AmoebaNet_A")]
+    networks = [Size(cells[name]["genotype"], 2, 3, 3, 1, side, auxiliary=True).build() for name in ("ASAP", "DARTS_V2", "AmoebaNet_A")]
     logits = [supernet(images, phi), *(part for network in networks for part in network(images))]
     sum(F.cross_entropy(x, torch.zeros(2, dtype=torch.long)) for x in logits).backward()
     assert all(x.shape == (2, 3) for x in logits) and all(p.grad.isfinite().all() for p in phi.values())
