@@ -159,22 +159,15 @@ def wider(root: Path) -> Verdict:
     return Verdict("differences of the errors", scale_of(*found), OPEN, Tested(parts, 0.0, all(part.testable for part in parts.values())))
 
 
-def size(root: Path, channels: int, printed: float) -> Verdict:
-    millions = tables.size_of(root, channels)["parameters"]
-    same = tables.size_verdict(millions, printed) == tables.SAME
-    return Verdict(f"{millions:.3f} M at {channels} channels", "exact", HOLDS if same else FAILS)
+def size(root: Path, said: str, channels: int, network: str = "cifar10", printed: float = np.nan, work: float = 0.0) -> Verdict:
+    """Whether the published cell's network has so many parameters as printed, with or without an auxiliary head, or less `work`.
 
-
-def imagenet_size(root: Path, printed: float) -> Verdict:
-    found = tables.size_of(root, 50, "imagenet")
-    plain, larger = found["parameters"], found["with_auxiliary"]
-    same = tables.SAME in (tables.size_verdict(plain, printed), tables.size_verdict(larger, printed))
-    return Verdict(f"{plain:.2f} M, with the auxiliary head {larger:.2f} M", "exact", HOLDS if same else FAILS)
-
-
-def imagenet_work(root: Path, below: float) -> Verdict:
-    work = tables.size_of(root, 50, "imagenet")["multiply_adds"]
-    return Verdict(f"{work:.0f} M multiply-adds", "exact", HOLDS if work < below else FAILS)
+    said: with places for its sizes; all in millions.
+    """
+    found = tables.size_of(root, channels, network)
+    same = [tables.size_verdict(found[name], printed) for name in ("parameters", "with_auxiliary") if name in found]
+    holds = found["multiply_adds"] < work if work else tables.SAME in same
+    return Verdict(said.format(**found), "exact", HOLDS if holds else FAILS)
 
 
 def transfer(root: Path) -> Verdict:
