@@ -29,7 +29,7 @@ EVIDENCE = {"training": "Tested by training", "computed": "Computed", "printed":
 class Claim:
     """A statement of the paper, its place and number, and the test that judges it from records.
 
-    page: of the book, without its suffix. test: in words, on which records. judge: the name of the function that judges it, in one of
+    page: of the book, without its suffix. test: its kind and what is compared. judge: the name of the function that judges it, in one of
     `JUDGES`; given: its arguments. evidence: one of `EVIDENCE`.
     """
 
@@ -99,4 +99,4 @@ def rows(found: Judged) -> pd.DataFrame:
 
 def test_rows(found: Judged) -> pd.DataFrame:
     """How each verdict is reached."""
-    return rows_frame(["claim", "test, and the records it reads"], [[c.statement, c.test] for c, _ in found])
+    return rows_frame(["claim", "test"], [[c.statement, c.test] for c, _ in found])

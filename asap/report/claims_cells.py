@@ -26,37 +26,34 @@ def _values(rows: pd.DataFrame, column: str) -> tuple[float, ...]:
     return tuple(rows[column].dropna())
 
 
-def _parts(root: Path, base: pd.DataFrame, others: Mapping[str, pd.DataFrame], column: str = "error") -> dict[str, Difference]:
-    """The values of each arm minus those of the base, where both are recorded."""
-    own, values = _values(base, column), {label: _values(rows, column) for label, rows in others.items()}
-    known = [label for label, found in values.items() if found and own]
-    noise = {label: _noise(root, base, others[label], own, values[label]) if column == "error" else 0.0 for label in known}
-    return {label: Difference(values[label], own, noise[label]) for label in known}
-
-
-def _noise(root: Path, base: pd.DataFrame, rows: pd.DataFrame, own: Sequence[float], values: Sequence[float]) -> float:
+def _noise(root: Path, rows: pd.DataFrame, base: pd.DataFrame, means: Sequence[float]) -> float:
     """What the test images alone leave of a difference of mean errors, in points; as of other images for each where records do not say
     which of them were wrong."""
     wrong = results.wrong(root, base["run"], rows["run"])
-    if wrong is not None:
-        return same_images_noise(*wrong)
-    return images_noise([float(np.mean(values)), float(np.mean(own))], int(base["test_images"].iloc[0]))
+    return images_noise(means, int(base["test_images"].iloc[0])) if wrong is None else same_images_noise(*wrong)
+
+
+Pairs = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
 
 
 def _tested(
-    root: Path, what: str, base: pd.DataFrame, groups: Sequence[Mapping[str, pd.DataFrame]], column: str = "error", claimed: float = 0.0,
-    unit: str = "points",
-) -> Verdict:  # fmt: skip
-    """A claim that every other arm's values are larger than the base's; `claims.judged` decides it.
+    root: Path, what: str, pairs: Pairs, groups: Sequence[Sequence[str]], column: str = "error", claimed: float = 0.0, unit: str = "points"
+) -> Verdict:
+    """A claim that the first of each pair has larger values than the second; `claims.judged` decides it.
 
-    groups: of each comparator the arms that are recorded; a comparator is tested if one of its arms is, and each arm that is counts.
+    pairs: the runs of both, by name; a pair without values does not count. groups: the names of pairs, alternatives together: the claim is
+    tested if one of each group is, and each pair that is counts.
     """
-    others = {label: rows for group in groups for label, rows in group.items()}
-    parts = _parts(root, base, others, column) if len(base) else {}
+    parts: dict[str, Difference] = {}
+    for name, (rows, base) in pairs.items():
+        if (values := _values(rows, column)) and (own := _values(base, column)):
+            noise = _noise(root, rows, base, [float(np.mean(values)), float(np.mean(own))]) if column == "error" else 0.0
+            parts[name] = Difference(values, own, noise)
     if not parts:
         raise MissingRecord(what)
-    complete = all(any(label in parts and parts[label].testable for label in group) for group in groups)
-    return Verdict(what, scale_of(base, *others.values()), OPEN, Tested(parts, claimed, complete, unit))
+    complete = all(any(name in parts and parts[name].testable for name in group) for group in groups)
+    scale = scale_of(*(rows for pair in pairs.values() for rows in pair))
+    return Verdict(what, scale, OPEN, Tested(parts, claimed, complete, unit))
 
 
 def _by_design(root: Path, labels: Sequence[str]) -> Verdict | None:
@@ -92,9 +89,8 @@ def larger_than_asaps(
     if decided := _by_design(root, designed):
         return decided
     found = compared(root, ["ASAP"], *groups, kind="evaluation" if column == "error" else "search")
-    return _tested(
-        root, what, found["ASAP"], [{label: found[label] for label in group if label in found} for group in groups], column, claimed, unit
-    )
+    asap = found.pop("ASAP")
+    return _tested(root, what, {label: (rows, asap) for label, rows in found.items()}, groups, column, claimed, unit)
 
 
 def random_cells(root: Path, what: str) -> Verdict:
@@ -114,11 +110,7 @@ def accumulated_beats_magnitude(root: Path, what: str, pairs: Mapping[str, Seque
     """Each arm of magnitude pruning minus that of accumulated gradients of the same p. pairs: both by p."""
     found = verdicts.arms(root, *([label] for both in zip(*pairs.values(), strict=True) for label in both), kind="evaluation")
     both = {p: (found[m], found[a]) for p, (m, a) in pairs.items() if m in found and a in found}
-    parts = {p: part for p, (m, a) in both.items() for part in _parts(root, a, {p: m}).values()}
-    if not parts:
-        raise MissingRecord(what)
-    scale = scale_of(*(rows for pair in both.values() for rows in pair))
-    return Verdict(what, scale, OPEN, Tested(parts, 0.14, any(part.testable for part in parts.values())))
+    return _tested(root, what, both, [list(both)], claimed=0.14)
 
 
 def larger_than_the_published_cell_s(root: Path, what: str, dataset: str, kind: str, claimed: float = 0.0) -> Verdict:
@@ -128,8 +120,9 @@ def larger_than_the_published_cell_s(root: Path, what: str, dataset: str, kind: 
     frame = frame.assign(label=frame["cell"].mask(frame["kind"] == "random", design.RANDOM))
     names = sorted(set(frame.loc[frame["kind"] == kind, "label"]) - {"asap"})
     frame = one_copy(frame, "label", [["asap"], *([name] for name in names)])
-    groups = [{name: rows} for name in names if len(rows := frame[frame["label"] == name])]
-    return _tested(root, what, frame[frame["label"] == "asap"], groups, claimed=claimed)
+    arms = {str(label): rows for label, rows in frame.groupby("label")}
+    pairs = {name: (arms[name], arms["asap"]) for name in names if name in arms and "asap" in arms}
+    return _tested(root, what, pairs, [[name] for name in pairs], claimed=claimed)
 
 
 def _at_paper_scale(root: Path, what: str, *widths: int) -> list[pd.DataFrame]:
@@ -153,28 +146,20 @@ def error(root: Path, printed: float) -> Verdict:
 def wider(root: Path) -> Verdict:
     widths = (36, 44, 50)
     found = _at_paper_scale(root, "evaluations at paper scale with 36, 44 and 50 channels", *widths)
-    parts: dict[str, Difference] = {}
-    for (narrow, more), (wide, less) in pairwise(zip(widths, found, strict=True)):
-        parts |= _parts(root, less, {f"{narrow} channels minus {wide} channels": more})
-    return Verdict("differences of the errors", scale_of(*found), OPEN, Tested(parts, 0.0, all(part.testable for part in parts.values())))
+    steps = pairwise(zip(widths, found, strict=True))
+    pairs = {f"{narrow} channels minus {wide} channels": (more, less) for (narrow, more), (wide, less) in steps}
+    return _tested(root, "differences of the errors", pairs, [[name] for name in pairs])
 
 
-def size(root: Path, channels: int, printed: float) -> Verdict:
-    millions = tables.size_of(root, channels)["parameters"]
-    same = tables.size_verdict(millions, printed) == tables.SAME
-    return Verdict(f"{millions:.3f} M at {channels} channels", "exact", HOLDS if same else FAILS)
+def size(root: Path, said: str, channels: int, network: str = "cifar10", printed: float = np.nan, work: float = 0.0) -> Verdict:
+    """Whether the published cell's network has so many parameters as printed, with or without an auxiliary head, or less `work`.
 
-
-def imagenet_size(root: Path, printed: float) -> Verdict:
-    found = tables.size_of(root, 50, "imagenet")
-    plain, larger = found["parameters"], found["with_auxiliary"]
-    same = tables.SAME in (tables.size_verdict(plain, printed), tables.size_verdict(larger, printed))
-    return Verdict(f"{plain:.2f} M, with the auxiliary head {larger:.2f} M", "exact", HOLDS if same else FAILS)
-
-
-def imagenet_work(root: Path, below: float) -> Verdict:
-    work = tables.size_of(root, 50, "imagenet")["multiply_adds"]
-    return Verdict(f"{work:.0f} M multiply-adds", "exact", HOLDS if work < below else FAILS)
+    said: with places for its sizes; all in millions.
+    """
+    found = tables.size_of(root, channels, network)
+    same = [tables.size_verdict(found[name], printed) for name in ("parameters", "with_auxiliary") if name in found]
+    holds = found["multiply_adds"] < work if work else tables.SAME in same
+    return Verdict(said.format(**found), "exact", HOLDS if holds else FAILS)
 
 
 def transfer(root: Path) -> Verdict:

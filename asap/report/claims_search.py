@@ -5,8 +5,7 @@ A judge raises `RecordError` where there is no record to judge by.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,77 +33,82 @@ def other_readings(root: Path) -> pd.DataFrame:
     return results.arm(results.searches(root), "sensitivity", *labels)
 
 
-#: What was found, whether each search is as the claim says, and the searches that count.
-Found = tuple[str, Iterable[bool], pd.DataFrame]
+def measured(root: Path, runs: pd.DataFrame) -> pd.DataFrame:
+    """Searches with what is measured of them beside the columns of `results.searches`:
 
-
-def of_searches(judge: Callable[[Path, pd.DataFrame], Found]) -> Callable[[Path], Verdict]:
-    """A judge of plain ASAP searches: the verdict is that of the largest scale; what is found at the other is said beside it."""
-
-    @wraps(judge)
-    def judged(root: Path) -> Verdict:
-        found = []
-        for runs in asap_searches(root).values():
-            said, good, counted = judge(root, runs)
-            found.append((scale_of(counted), said, verdict_from_count(sum(good), len(counted))))
-        if not found:
-            raise MissingRecord("a finished ASAP search on CIFAR-10")
-        (scale, ours, verdict), *rest = found
-        return Verdict("; ".join([ours, *(f"at {other}: {said} ({told})" for other, said, told in rest)]), scale, verdict)
-
-    return judged
+    entropies, entropy_high, entropy_low   of both cells at the end, in words, and the higher and the lower
+    last_over_longest   seconds of the last epoch's steps over those of the longest epoch
+    largest_epoch, final_cut, largest_step   the share of the connections that goes in one epoch, in the cut to one operation an edge at
+                        the end, and the larger of both
+    lost                points of validation accuracy that this cut loses; none where every edge was decided before; nan without a record
+    lost_to_the_cell    the same down to the derived cell
+    roughness           standard deviation of the change of the validation accuracy from epoch to epoch in the second half, points
+    """
+    epochs = results.epochs(root)
+    courses = [epochs[epochs["run"] == run] for run in runs["run"]]
+    entropy = runs[["entropy_normal", "entropy_reduce"]]
+    runs = runs.assign(
+        entropies=[f"{normal:.3f} / {reduce:.3f}" for normal, reduce in entropy.to_numpy()],
+        entropy_high=entropy.max(axis=1),
+        entropy_low=entropy.min(axis=1),
+        last_over_longest=[course["steps_seconds"].iloc[-1] / course["steps_seconds"].max() for course in courses],
+        largest_epoch=[-course["density"].diff().min() for course in courses],
+        final_cut=(runs["operations_left"] - runs["edges"]) / runs["operations"],
+        lost=(runs["accuracy"] - runs["one_operation"]).mask(runs["decided"].astype(bool) & runs["one_operation"].notna(), 0.0),
+        lost_to_the_cell=runs["accuracy"] - runs["derived"],
+        roughness=[course["fall"].iloc[len(course) // 2 :].std() for course in courses],
+    )
+    return runs.assign(largest_step=runs[["largest_epoch", "final_cut"]].max(axis=1))
 
 
 def spelt_range(values: pd.Series) -> str:
     """`19`, `19 and 21`, `7 to 21`: one value, two, or the range of more; nothing of none."""
-    known = sorted({f"{value:.0f}" for value in values}, key=int)
-    return f"{known[0]} to {known[-1]}" if len(known) > 2 else " and ".join(known)
+    known = sorted({round(value) for value in values.dropna()})
+    return f"{known[0]} to {known[-1]}" if len(known) > 2 else " and ".join(map(str, known))
 
 
-@of_searches
-def ends_in_one_network(root: Path, runs: pd.DataFrame) -> Found:
-    readings = other_readings(root)
-    readings = readings[(readings["scale"] == runs["scale"].iloc[0]) & (readings["copy"] == runs["copy"].iloc[0])]
-    every = pd.concat([runs, readings])
-    ended = every["undecided"] == 0
-    plain, other = (spelt_range(rows["undecided"]) for rows in (runs, readings))
-    said = f"{ended.sum()} of {len(every)} searches ended in one network; {plain} of {runs['edges'].iloc[0]} edges stayed undecided"
-    return said + (f", {other} in searches by other readings of the paper" if other else ""), ended, every
+def each_search(
+    root: Path, said: str, column: str, above: float = -np.inf, below: float = np.inf, groups: Sequence[Sequence[str]] = (),
+    readings: bool = False, clocked: bool = False,
+) -> Verdict:  # fmt: skip
+    """Whether a column of every search, of the frames or `measured`, lies between two limits (exclusive).
 
-
-@of_searches
-def grace(root: Path, runs: pd.DataFrame) -> Found:
-    counts = runs["grace_epochs"]
-    return f"{', '.join(map(str, sorted(set(counts))))} epochs", counts == tables.paper()["search"]["grace_epochs"], runs
+    groups: the arms whose searches count; without any they are the plain ASAP searches, whose largest scale decides; what is found at the
+    other is said beside it. readings: whether ASAP searches by the paper's other readings count too. clocked: whether those timed by
+    a clock that other processes do not disturb count alone, where there are any. said: what is found, with places for `mean`, `most` and
+    `least` (by column), `range` and `lowest` (of the column), `entropies`, and how many are `good` of `n`.
+    """
+    by_scale = [compared(root, *groups, least=len(groups))] if groups else [{"ASAP": rows} for rows in asap_searches(root).values()]
+    found = []
+    for arms in by_scale:
+        every = measured(root, pd.concat(arms.values()))
+        if clocked and every["clocked"].any():
+            every = every[every["clocked"]]
+        told, other = said, other_readings(root) if readings else every.iloc[:0]
+        other = other[(other["scale"] == every["scale"].iloc[0]) & (other["copy"] == every["copy"].iloc[0])]
+        if len(other):
+            told += f", {spelt_range(other[column])} in searches by other readings of the paper"
+        runs = pd.concat([every, other]).dropna(subset=column)
+        if runs.empty:
+            raise MissingRecord(f"a search that records its {column}")
+        good, numbers = runs[column].between(above, below, inclusive="neither").sum(), runs.select_dtypes("number")
+        lowest = listed({label: [rows[column].min()] for label, rows in runs.groupby("label")} if groups else {}, 3)
+        told = told.format(
+            mean=numbers.mean(), most=numbers.max(), least=numbers.min(), lowest=lowest, range=spelt_range(every[column]), good=good,
+            n=len(runs), entropies=", ".join(every["entropies"]),
+        )  # fmt: skip
+        counted = [rows for group in groups if len(rows := runs[runs["label"].isin(group)])] or [runs]
+        found.append((scale_of(*counted), told, verdict_from_count(good, len(runs), min(map(len, counted)))))
+    if not found:
+        raise MissingRecord("a finished ASAP search on CIFAR-10")
+    (scale, ours, verdict), *rest = found
+    return Verdict("; ".join([ours, *(f"at {other}: {told} ({verdict})" for other, told, verdict in rest)]), scale, verdict)
 
 
 def final_temperature(root: Path) -> Verdict:
     printed = tables.paper()["search"]
     final = printed["initial_temperature"] * printed["temperature_decay"] ** printed["epochs"]
     return Verdict(f"T = {final:.3f}", "exact", verdicts.HOLDS if round(final, 1) == 0.1 else verdicts.FAILS)
-
-
-@of_searches
-def shorter_epochs(root: Path, runs: pd.DataFrame) -> Found:
-    timed = runs[runs["clocked"]] if runs["clocked"].any() else runs
-    seconds = [results.epochs(root, run)["steps_seconds"] for run in timed["run"]]
-    left = [float(s.iloc[-1] / s.max()) for s in seconds]
-    return f"the last epoch takes {np.mean(left):.0%} of the longest", [share < 0.67 for share in left], timed
-
-
-@of_searches
-def smooth(root: Path, runs: pd.DataFrame) -> Found:
-    epoch = [float(-results.epochs(root, run)["density"].diff().min()) for run in runs["run"]]
-    cut = (runs["operations_left"] - runs["edges"]) / runs["operations"]
-    said = f"at most {max(epoch):.0%} of the connections go in one epoch, and at most {max(cut):.0%} in the cut at the end"
-    return f"{said}, to one operation an edge", cut.clip(lower=np.array(epoch)) < 0.2, runs
-
-
-@of_searches
-def entropy_falls(root: Path, runs: pd.DataFrame) -> Found:
-    ends = runs[["entropy_normal", "entropy_reduce"]]
-    text = ", ".join(f"{a:.3f} / {b:.3f}" for a, b in ends.to_numpy())
-    return f"normalised entropy at the end, normal / reduction: {text}", ends.max(axis=1) < 5e-4, runs
 
 
 def hours(root: Path) -> Verdict:
@@ -120,38 +124,27 @@ def hours(root: Path) -> Verdict:
     return Verdict(f"{took.mean():.2f} h on {device}", scale_of(shown), told)
 
 
-def _lost(runs: pd.DataFrame) -> pd.Series:
-    """The points of validation accuracy that the cut to one operation an edge loses; none where every edge was decided before."""
-    return (runs["accuracy"] - runs["one_operation"]).mask(runs["decided"], 0.0)
-
-
-def _with_cut(*frames: pd.DataFrame) -> pd.DataFrame:
-    """The searches that record their cut. Raises `MissingRecord` where none does."""
-    runs = one_copy(pd.concat(frames).dropna(subset="one_operation"), "scale", [["cpu"]])
-    if runs.empty:
-        raise MissingRecord("a search with its cut")
-    return runs
-
-
-def relaxation_bias(root: Path) -> Verdict:
-    runs = _with_cut(*compared(root, verdicts.DARTS, least=1).values())
-    lost, cell = _lost(runs), (runs["accuracy"] - runs["derived"]).mean()
-    ours = f"with one operation an edge {lost.mean():.0f} points below the mixture, with the same weights; the derived cell {cell:.0f}"
-    return Verdict(ours, scale_of(runs), verdict_from_count(int((lost > 5).sum()), len(runs)))
-
-
 def no_bias(root: Path) -> Verdict:
     readings = other_readings(root)
-    runs = _with_cut(asap_searches(root).get("cpu", readings.iloc[:0]), readings[readings["scale"] == "cpu"])
-    lost, more = _lost(runs), (runs["one_operation"] - runs["derived"]).mean()
+    plain = asap_searches(root).get("cpu", readings.iloc[:0])
+    runs = one_copy(pd.concat([plain, readings[readings["scale"] == "cpu"]]).dropna(subset="one_operation"), "scale")
+    if runs.empty:
+        raise MissingRecord("an ASAP search with its cut")
+    lost, more = measured(root, runs)["lost"], (runs["one_operation"] - runs["derived"]).mean()
     ours = f"{int((~runs['decided'].astype(bool)).sum())} of {len(runs)} ASAP searches end undecided; one operation an edge costs "
     ours += f"{lost.min():.1f} to {lost.max():.1f} points, the derived cell {more:.1f} more on average"
     others = [rows[rows["copy"] == runs["copy"].iloc[0]] for rows in verdicts.arms(root, MAGNITUDE, ACCUMULATED).values()]
     eq13 = pd.concat([runs.iloc[:0], *others]).dropna(subset="one_operation")
     if len(eq13):
         ours += f"; searches by Eq. 13, {int(eq13['decided'].sum())} of {len(eq13)} decided before: "
-        ours += f"{_lost(eq13).mean():.1f}, and {(eq13['one_operation'] - eq13['derived']).mean():.1f} more"
+        ours += f"{measured(root, eq13)['lost'].mean():.1f}, and {(eq13['one_operation'] - eq13['derived']).mean():.1f} more"
     return Verdict(ours, scale_of(runs), verdict_from_count(int((lost < 1).sum()), len(runs)))
+
+
+def _order(found: Mapping[str, pd.DataFrame], first: str, column: str, lower: bool = False) -> str:
+    """Whether every search of the first arm has a larger value (or a `lower` one) than every search of the others that records it."""
+    values = {label: known * (1 - 2 * lower) for label, rows in found.items() if len(known := rows[column].dropna())}
+    return verdict_from_order(values.pop(first), values) if first in values else verdicts.INCONCLUSIVE
 
 
 def ordered(root: Path, said: str, column: str, groups: Sequence[Sequence[str]], lower: bool = False, clocked: bool = False) -> Verdict:
@@ -161,57 +154,40 @@ def ordered(root: Path, said: str, column: str, groups: Sequence[Sequence[str]],
     """
     found = compared(root, *groups, clocked=clocked)
     values = {label: rows[column] for label, rows in found.items()}
-    first, *others = ((label, -column if lower else column) for label, column in values.items())
     ours = said.format(*map(np.mean, values.values()), listed=listed(values, 0))
-    return Verdict(ours, scale_of(*found.values()), verdict_from_order(first[1], dict(others)))
-
-
-def _roughness(epochs: pd.DataFrame) -> float:
-    """The standard deviation of the change of the validation accuracy from epoch to epoch, in the second half of a search, in points."""
-    return float(epochs["fall"].iloc[len(epochs) // 2 :].std())
+    return Verdict(ours, scale_of(*found.values()), _order(found, next(iter(found)), column, lower))
 
 
 def enas_low_and_noisy(root: Path) -> Verdict:
-    found = compared(root, ["ENAS"], ["ASAP"], ["DARTS"], least=3)
-    ends = {label: rows["accuracy"] for label, rows in found.items()}
-    noise = {label: [_roughness(results.epochs(root, run)) for run in rows["run"]] for label, rows in found.items()}
-    low = verdict_from_order(-ends["ENAS"], {label: -ends[label] for label in ("ASAP", "DARTS")})
-    noisy = verdict_from_order(noise["ENAS"], {"DARTS": noise["DARTS"]})  # ASAP's prunings disturb its accuracy: another claim
+    found = {label: measured(root, rows) for label, rows in compared(root, ["ENAS"], ["ASAP"], ["DARTS"], least=3).items()}
+    ends, noise = ({label: rows[column] for label, rows in found.items()} for column in ("accuracy", "roughness"))
+    low = _order(found, "ENAS", "accuracy", lower=True)
+    noisy = _order({label: found[label] for label in ("ENAS", "DARTS")}, "ENAS", "roughness")  # ASAP's prunings are another claim
     ours = f"at the end, {listed(ends, 1, ' %')} ({low}); from epoch to epoch it changes by {listed(noise, 1)} points ({noisy})"
     return Verdict(ours, scale_of(*found.values()), verdicts.worst_of(low, noisy))
 
 
 def smaller_perturbations(root: Path) -> Verdict:
     found = compared(root, ["ASAP"], ACCUMULATED, [verdicts.LIKE_FOR_LIKE])
-    largest = {label: values for label, rows in found.items() if len(values := rows["largest_fall"].dropna())}
-    theirs = {label: -values for label, values in largest.items() if label in ACCUMULATED}
-    ours = [-values for label, values in largest.items() if label not in ACCUMULATED]
-    if not ours or not theirs:
+    found = {label: known for label, rows in found.items() if len(known := rows.dropna(subset="largest_fall"))}
+    theirs = {label: rows for label, rows in found.items() if label in ACCUMULATED}
+    own = [label for label in found if label not in ACCUMULATED]
+    if not own or not theirs:
         raise MissingRecord("searches by ASAP and by accumulated gradients that prune")
-    named = {{verdicts.LIKE_FOR_LIKE: "ASAP, pruning once an epoch"}.get(label, label): [max(values)] for label, values in largest.items()}
-    said = "largest fall in an epoch that prunes, in points: " + listed(named, 1)
-    return Verdict(
-        said, scale_of(*(found[label] for label in largest)), verdicts.worst_of(*(verdict_from_order(values, theirs) for values in ours))
-    )
+    name = {verdicts.LIKE_FOR_LIKE: "ASAP, pruning once an epoch"}
+    said = listed({name.get(label, label): [rows["largest_fall"].max()] for label, rows in found.items()}, 1)
+    told = verdicts.worst_of(*(_order({label: found[label], **theirs}, label, "largest_fall", lower=True) for label in own))
+    return Verdict(f"largest fall in an epoch that prunes, in points: {said}", scale_of(*found.values()), told)
 
 
 def highest_at_the_end(root: Path) -> Verdict:
-    found = compared(root, *FIGURE6)
-    said, told = [], []
-    for column, stage in (("accuracy", "mixture"), ("one_operation", "one operation an edge"), ("derived", "derived cell")):
+    found, said = compared(root, *FIGURE6), []
+    stages = {"accuracy": "mixture", "one_operation": "one operation an edge", "derived": "derived cell"}
+    for column, stage in stages.items():
         ends = {label: values for label, rows in found.items() if len(values := rows[column].dropna())}
         said.append(f"{stage}: {listed(ends, 1)}" + ("" if "ASAP" in ends else " (ASAP not recorded)"))
-        told.append(verdict_from_order(ends.pop("ASAP"), ends) if "ASAP" in ends else verdicts.INCONCLUSIVE)
-    return Verdict("; ".join(said) + "; in %", scale_of(*found.values()), verdicts.worst_of(*told))
-
-
-def entropy_stays(root: Path) -> Verdict:
-    found = compared(root, ["DARTS"], ["ENAS"])
-    ends = {label: rows[["entropy_normal", "entropy_reduce"]].min(axis=1) for label, rows in found.items()}
-    every = pd.concat(ends.values())
-    ours = "at the end, the lower of both cells (high: above one half): " + listed({label: [min(v)] for label, v in ends.items()}, 3)
-    verdict = verdict_from_count(int((every > 0.5).sum()), len(every), min(map(len, ends.values())))
-    return Verdict(ours, scale_of(*found.values()), verdict)
+    told = verdicts.worst_of(*(_order(found, "ASAP", column) for column in stages))
+    return Verdict("; ".join(said) + "; in %", scale_of(*found.values()), told)
 
 
 def arbitrary_choice(root: Path) -> Verdict:

@@ -51,14 +51,9 @@ def values() -> dict[str, float]:
 
 def one_by_one_saving() -> int:
     """The parameters that the evaluation network of `WIDTH` channels would save by a 1×1 convolution to its width as a cell's output."""
-    widths, c = [], WIDTH
-    for cell in range(CELLS):
-        c *= 2 if cell in (CELLS // 3, 2 * CELLS // 3) else 1
-        widths.append(c)
-    saved, before = 10 * (OUTPUTS - 1) * widths[-1], [3 * WIDTH, 3 * WIDTH]  # the classifier; the stem has 3 C outputs
-    for i, c in enumerate(widths):
-        for width, from_stem in zip(before, (i < 2, i < 1), strict=True):
-            saved += 0 if from_stem else (OUTPUTS - 1) * width * c
+    widths = [WIDTH * 2 ** ((cell >= CELLS // 3) + (cell >= 2 * CELLS // 3)) for cell in range(CELLS)]
+    saved = 10 * (OUTPUTS - 1) * widths[-1]  # the classifier's
+    for cell, c in enumerate(widths):
+        saved += sum((OUTPUTS - 1) * widths[before] * c for before in (cell - 2, cell - 1) if before >= 0)  # what reads a cell's output
         saved -= OUTPUTS * c * c + 2 * c  # the convolution itself and its BatchNorm
-        before = [before[1], c]
     return saved

@@ -52,14 +52,14 @@ def figures() -> Mapping[str, dict[str, dict[str, Any]]]:
 
 def rows(columns: Mapping[str, str], *found: Mapping[str, Any]) -> pd.DataFrame:
     """A frame with a row for each mapping. columns: the format of each; a dash where a mapping lacks what it names."""
-    return rows_frame(list(columns), [[_formatted(spec, one) for spec in columns.values()] for one in found])
 
+    def formatted(spec: str, one: Mapping[str, Any]) -> str:
+        try:
+            return spec.format_map(one)
+        except KeyError:
+            return DASH
 
-def _formatted(spec: str, one: Mapping[str, Any]) -> str:
-    try:
-        return spec.format_map(one)
-    except KeyError:
-        return DASH
+    return rows_frame(list(columns), [[formatted(spec, one) for spec in columns.values()] for one in found])
 
 
 def by_fold(parts: Mapping[str, Any]) -> pd.DataFrame:
@@ -67,9 +67,9 @@ def by_fold(parts: Mapping[str, Any]) -> pd.DataFrame:
     every = dict(parts["cross-validation"])
     whole, folds = every.pop("all", {}), pd.DataFrame(every)
     words = {"spearman": "Spearman", "kendall": "Kendall", "r2": "R²", "rmse": "RMSE, points"}
-    known = [(name, whole[key], folds.loc[key]) for key, name in words.items() if key in whole]
-    rows = [[name, f"{of_all:.3f}", f"{by.min():.3f} to {by.max():.3f}"] for name, of_all, by in known]
-    return rows_frame(["agreement with the labels", "all cells", "by fold"], rows)
+    columns = {"agreement with the labels": "{name}", "all cells": "{all:.3f}", "by fold": "{least:.3f} to {most:.3f}"}
+    known = [key for key in words if key in whole]
+    return rows(columns, *({"name": words[k], "all": whole[k], "least": folds.loc[k].min(), "most": folds.loc[k].max()} for k in known))
 
 
 def choices(parts: Mapping[str, Any]) -> pd.DataFrame:
