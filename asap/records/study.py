@@ -33,7 +33,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import UserError, read_content
+from ..errors import UserError, one_line, read_content
 from .data import folder_name, own_folder
 from .fields import ParameterError, shown
 from .parameters import DATASETS, EvaluationParameters, SearchParameters, checkout, data_root, make, run_name
@@ -157,7 +157,7 @@ def load(name: str) -> Study:
     except FileNotFoundError:
         raise StudyError(f"there is no study {name!r}; known: {', '.join(names()) or 'none'}") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:200]
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else one_line(error)
         raise StudyError(f"{path}: {reason}") from None
     try:
         return plan(path.stem, content)
