@@ -74,7 +74,7 @@ def _exact_row(quantity: str, schedule: str, shrink: float) -> Rows:
         operations, allowed = 7, 0.1 / 7
         probability = exact_escape(schedule, operations, 0.1, horizon, shrink)
     else:
-        probability = exact_pair(schedule, 0.1, horizon, shrink, rule=quantity.split()[1])[0]
+        probability = exact_pair(schedule, 0.1, horizon, shrink, rule=quantity.split()[1])
     labels = {"quantity": quantity, "schedule": schedule, "shrink": shrink, "operations": operations, "horizon": horizon}
     return [{**labels, "allowed": allowed, "probability": probability}]
 
@@ -91,8 +91,7 @@ def exact() -> Iterator[Task]:
 
 def _escape_rows() -> Rows:
     t = np.arange(1, 200_001, dtype=np.float64)
-    band = t * beta(t, 7, 0.1)
-    below, above = crossing(band, band)
+    below, above = crossing(t * beta(t, 7, 0.1))
     allowed = np.cumsum(6 * 0.1 / (np.pi**2 * 7 * t**2))
     shown = np.unique(np.geomspace(1, len(t), 60).astype(int)) - 1
     return [{"t": int(t[i]), "exact": below[i] + above[i], "union_bound": allowed[i]} for i in shown]
