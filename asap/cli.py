@@ -172,7 +172,7 @@ def _theory(given: dict[str, Any]) -> int:
         found: dict[str, Any] = {
             "escape": exact_escape(setting.schedule, setting.operations, setting.delta, setting.horizon, setting.shrink),
             "escape_allowed": setting.delta / setting.operations,
-            "pair_best_pruned": exact_pair(setting.schedule, setting.delta, setting.horizon, setting.shrink)[0],
+            "pair_best_pruned": exact_pair(setting.schedule, setting.delta, setting.horizon, setting.shrink),
             "pair_allowed": setting.delta,
             "horizon": setting.horizon,
         }

@@ -23,6 +23,11 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in str(text))
 
 
+def one_line(text: object) -> str:
+    """A text, or what an error says, on one line of at most 200 characters."""
+    return " ".join(str(text).split())[:200]
+
+
 def print_all_characters() -> None:
     """From here on, what standard output's encoding lacks (∞ and δ, in a file on Windows) is printed as an escape, and is no error."""
     for stream in (sys.stdout, sys.stderr):

@@ -39,7 +39,7 @@ def temperature(schedule: str, epoch: float, epochs: int, initial: float, decay:
     raise ValueError(f"unknown temperature schedule {schedule!r}; known: {', '.join(EPOCH_SCHEDULES)}")
 
 
-def beta(t: np.ndarray | float, operations: int, delta: float) -> np.ndarray:
+def beta(t: np.ndarray | float, operations: np.ndarray | int, delta: float) -> np.ndarray:
     """β_t of Eq. 35: √(2/t · log(π²Nt²/3δ))."""
     t = np.asarray(t, dtype=np.float64)
     return np.sqrt(2 / t * np.log(np.pi**2 * operations * t * t / (3 * delta)))

@@ -10,6 +10,7 @@ import math
 import numbers
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import field
 from typing import Any
 
@@ -57,25 +58,17 @@ def shown(value: Any) -> str:
 def _convert(name: str, type_name: str, value: Any) -> Any:
     wanted = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}[type_name]
     error = ParameterError(f"parameter {name} must be {wanted}, not {shown(value)}")
-    if type_name == "str":
-        if isinstance(value, str | os.PathLike) and "\0" not in str(value):
-            return os.fspath(value)
-        raise error
-    if isinstance(value, bool) or type_name == "bool":
-        found = {"true": True, "false": False}.get(str(value).lower())
-        if type_name == "bool" and isinstance(value, bool | str) and found is not None:
-            return found
-        raise error
-    if not isinstance(value, str | numbers.Real):
-        raise error
-    try:
-        if type_name == "int" and isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
-            return int(value)  # a float would round a large one
-        number = float(value)
-        if math.isfinite(number) and (type_name == "float" or number.is_integer()):
-            return number if type_name == "float" else int(value if isinstance(value, numbers.Integral) else number)
-    except (ValueError, OverflowError):
-        pass
+    if type_name == "str" and isinstance(value, str | os.PathLike) and "\0" not in str(value):
+        return os.fspath(value)
+    if type_name == "bool" and isinstance(value, bool | str) and str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
+    if type_name in ("int", "float") and isinstance(value, str | numbers.Real) and not isinstance(value, bool):
+        with suppress(ValueError, OverflowError):
+            if type_name == "int" and isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
+                return int(value)  # a float would round a large one
+            number = float(value)
+            if math.isfinite(number) and (type_name == "float" or number.is_integer()):
+                return number if type_name == "float" else int(value if isinstance(value, numbers.Integral) else number)
     raise error
 
 

@@ -22,12 +22,12 @@ from .data import own_folder, shorter_side
 from .fields import ParameterError, check, parameter, shown, typed
 from .presets import DATASET_NEEDS, DATASET_RECIPES, FORMER_TINY, FREIBURG, METHOD_DEFAULTS, OTHER_RECIPE, SCALE_NAMES, SCALES
 
-PRUNE_RULES = ("threshold", "certified", "watched")
 DATASETS = ("digits", "cifar10", "cifar100", "svhn", "fashion_mnist", "cinic10", *FREIBURG, "imagenet")
 #: Studies that are no part of the repository: of runs that were given no study.
 UNCOMMITTED = ("scratch",)
 #: A longer name of a run is cut and closed by a hash. File systems allow 255 bytes; a sweep adds `.ipynb`.
 LONGEST_NAME = 240
+AROUND = Path(__file__).resolve().parents[2]  # the folder around the package
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class Common:
 
     def __post_init__(self) -> None:
         check(self)
-        choices = f"{', '.join(DATASETS)}, or an image folder"
-        self._agree(f"dataset must be one of {choices}, not {shown(self.dataset)}", self.dataset in DATASETS or bool(self.folder))
-        self._agree("folder is found from dataset: give the folder's path to --dataset", self.dataset not in DATASETS or not self.folder)
+        named, sets = self.dataset in DATASETS, ", ".join(DATASETS)
+        self._agree(f"dataset must be one of {sets}, or an image folder, not {shown(self.dataset)}", named or bool(self.folder))
+        self._agree("folder is found from dataset: give the folder's path to --dataset", not named or not self.folder)
         self._agree(f"image_size must be 0 or at least 8, not {self.image_size}", not 0 < self.image_size < 8)
         self._agree(f"study must be a plain folder name, not {shown(self.study)}", self.study.replace("-", "").replace("_", "").isalnum())
 
@@ -116,7 +116,9 @@ class SearchParameters(Common):
     )
     prune_every: str = parameter("step", "after every α step (Algorithm 1), or at an epoch's end", choices=("step", "epoch"))
     prune_rule: str = parameter(
-        "threshold", "Φ < θ; certified: Theorem C's losers; watched: Φ < θ, with the certificates recorded", choices=PRUNE_RULES
+        "threshold",
+        "Φ < θ; certified: Theorem C's losers; watched: Φ < θ, with the certificates recorded",
+        choices=("threshold", "certified", "watched"),
     )
     candidates: str = parameter("paper", "the paper's seven operations (3.1), or DARTS' eight, with none", choices=("paper", "darts"))
     prune_start: int = parameter(20, "t0 of Eq. 13, an epoch: of magnitude and accumulated (4.4)", "[0, 100000]")
@@ -201,8 +203,6 @@ def make(kind: type[P], given: Mapping[str, Any]) -> P:
             raise ParameterError(f"{name} is a parameter of {which}; valid: {', '.join(valid)}")
     values = typed(kind, given)
     scale = values.get("scale", "tiny")
-    if scale not in SCALE_NAMES:
-        raise ParameterError(f"scale must be one of {', '.join(SCALE_NAMES)}, not {scale!r}")
     method = METHOD_DEFAULTS.get(values.get("method", "asap"), {}) if searching else {}
     dataset, folder = values.get("dataset", ""), values.get("folder", "")
     if dataset and dataset not in DATASETS and not folder:
@@ -211,7 +211,7 @@ def make(kind: type[P], given: Mapping[str, Any]) -> P:
     needs = {} if searching else {**(DATASET_RECIPES.get(dataset, {}) if scale == "paper" else {}), **DATASET_NEEDS.get(dataset, {})}
     if folder:
         needs = {"images": 0} if searching else _needs_of_own(scale, values.get("image_size") or shorter_side(Path(folder)))
-    return kind(**{**method, **SCALES["search" if searching else "evaluation"][scale], **needs, **values})
+    return kind(**{**method, **SCALES["search" if searching else "evaluation"].get(scale, {}), **needs, **values})
 
 
 def _needs_of_own(scale: str, side: int) -> dict[str, Any]:
@@ -239,16 +239,14 @@ def run_name(p: SearchParameters | EvaluationParameters) -> str:
 
     For example asap-cifar10-cpu-seed0-initial_temperature_1.6; one of over `LONGEST_NAME` bytes is cut, and ends in a hash of it all.
     """
-    own = p.identity()
+    own, where = p.identity(), {"scale": p.scale, "dataset": p.dataset, "folder": p.folder}
     if isinstance(p, SearchParameters):
-        head = p.method
-        where = {"dataset": p.dataset, "folder": p.folder} if p.folder else {}
-        plain = make(SearchParameters, {"method": p.method, "scale": p.scale, **where}).identity()
+        head, plain = p.method, make(SearchParameters, {"method": p.method, **where}).identity()
         if p.scale == "tiny" and FORMER_TINY.items() <= own.items():
             plain |= FORMER_TINY
     else:
         head = f"cell-{own['cell'].lower()}" if p.cell else "cell-of-" + p.run.replace("/", "-")
-        plain = make(EvaluationParameters, {"cell": "any", "scale": p.scale, "dataset": p.dataset, "folder": p.folder}).identity()
+        plain = make(EvaluationParameters, {"cell": "any", **where}).identity()
     named = {"method", "cell", "run", "dataset", "scale", "seed", "study"}
     other = {key: value for key, value in own.items() if key not in named and value != plain[key]}
     name = "-".join([head, p.dataset, p.scale, f"seed{p.seed}", *(f"{key}_{value}" for key, value in other.items())])
@@ -258,26 +256,20 @@ def run_name(p: SearchParameters | EvaluationParameters) -> str:
     return whole[: LONGEST_NAME - 17].decode(errors="ignore") + "-" + hashlib.sha256(whole).hexdigest()[:16]
 
 
-def _checkout() -> Path | None:
-    folder = Path(__file__).resolve().parents[2]
-    return folder if (folder / "pyproject.toml").is_file() else None
-
-
 def checkout() -> Path:
     """The folder that holds book/ and runs/: that of the checkout which this package is run from, else the current one."""
-    return _checkout() or Path.cwd()
+    return AROUND if (AROUND / "pyproject.toml").is_file() else Path.cwd()
 
 
 def git_commit() -> str:
     """The checkout's commit, with `+changes` where package files differ from it; `unknown` outside a checkout."""
-    folder = _checkout()
-    if folder is None or not (folder / ".git").exists():  # else git would answer for a repository around it
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(AROUND), *words], capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+    if not all((AROUND / name).exists() for name in ("pyproject.toml", ".git")):  # else git would answer for a repository around it
         return "unknown"
     try:
-
-        def git(*words: str) -> str:
-            return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=20).stdout.strip()
-
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", "asap") else "")
     except (OSError, subprocess.SubprocessError):
         return "unknown"

@@ -34,7 +34,6 @@ from .fields import shown
 from .parameters import DATASETS
 
 CHECKPOINT = "checkpoint.pt"
-TIME_COLUMNS = ("seconds_weights", "seconds_alpha", "seconds_measure", "seconds", "peak_memory_mb")
 
 
 class RecordError(UserError):
@@ -118,10 +117,9 @@ class Run:
             raise RecordError(f"{self.folder / name} cannot be read: {error.strerror or error}") from None
 
     def _read(self, name: str, reader: Callable[[Any], Any]) -> Any:
+        content = io.BytesIO(self._content(name))
         try:
-            return reader(io.BytesIO(self._content(name)))
-        except RecordError:
-            raise
+            return reader(content)
         except (ValueError, TypeError, RecursionError) as error:
             raise RecordError(f"{self.folder / name} is damaged: {error}") from None
 
@@ -167,10 +165,10 @@ class Run:
             raise RecordError(f"{self.folder} does not tell the cell by the edge rule {rule!r}, only by its own, {own!r}")
         frame = self.architecture()
         last = frame[frame["epoch"] == frame["epoch"].max()]
-        operations = last["operation"].iloc[: last.groupby(["cell", "edge"], observed=True).size().iloc[0]].tolist()
-        by_kind = {kind: last[last["cell"] == kind] for kind in CELL_KINDS}
+        operations = last["operation"].drop_duplicates().tolist()
         phi, alpha = (
-            {kind: part[column].to_numpy().reshape(-1, len(operations)) for kind, part in by_kind.items()} for column in ("phi", "alpha")
+            {kind: last.loc[last["cell"] == kind, column].to_numpy().reshape(-1, len(operations)) for kind in CELL_KINDS}
+            for column in ("phi", "alpha")
         )
         return genotype_by_rule(rule, operations, phi, alpha, nodes=self.parameters["nodes"])
 

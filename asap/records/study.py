@@ -33,7 +33,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import UserError, read_content
+from ..errors import UserError, one_line, read_content
 from .data import folder_name, own_folder
 from .fields import ParameterError, shown
 from .parameters import DATASETS, EvaluationParameters, SearchParameters, checkout, data_root, make, run_name
@@ -105,14 +105,10 @@ class Study:
         """The arms, in order."""
         return list(dict.fromkeys(p.label for p in self.planned))
 
-    def runs(self, root: Path, kind: str, label: str | None = None, **parameters: Any) -> list[Run]:
-        """The finished runs of a kind, of one arm and with these parameters; a damaged record is left out."""
-        found = []
-        for planned in self.planned:
-            values = planned.parameters.identity()
-            if planned.kind == kind and label in (None, planned.label) and all(values[k] == v for k, v in parameters.items()):
-                found.append(planned.finished(root))
-        return [run for run in found if run is not None]
+    def runs(self, root: Path, kind: str, label: str | None = None) -> list[Run]:
+        """The finished runs of a kind, of one arm or of all; a damaged record is left out."""
+        planned = [p for p in self.planned if p.kind == kind and label in (None, p.label)]
+        return [run for p in planned if (run := p.finished(root)) is not None]
 
     def left(self, root: Path) -> list[Planned]:
         """The runs that have not finished, searches first."""
@@ -120,17 +116,13 @@ class Study:
 
     def seconds(self, root: Path) -> dict[str, float | None]:
         """How long each run that is `left` will take, by name: what the finished runs most like it took, in the median."""
-        done, _ = find_runs(root)
-        times: dict[tuple[Any, ...], list[float]] = {}
-        for run in done:
+        times: dict[tuple[str, ...], list[float]] = {}
+        for run in find_runs(root)[0]:
             if isinstance(run.outcome.get("seconds"), int | float):
                 for like in _likenesses(run.info["kind"], run.parameters):
                     times.setdefault(like, []).append(run.outcome["seconds"])
-        left: dict[str, float | None] = {}
-        for planned in self.left(root):
-            alike = [key for key in _likenesses(planned.kind, planned.parameters.identity()) if key in times]
-            left[planned.name] = median(times[alike[0]]) if alike else None
-        return left
+        alike = {p.name: [times[like] for like in _likenesses(p.kind, p.parameters.identity()) if like in times] for p in self.left(root)}
+        return {name: median(found[0]) if found else None for name, found in alike.items()}
 
 
 def duration(left: Mapping[str, float | None]) -> str:
@@ -165,7 +157,7 @@ def load(name: str) -> Study:
     except FileNotFoundError:
         raise StudyError(f"there is no study {name!r}; known: {', '.join(names()) or 'none'}") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:200]
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else one_line(error)
         raise StudyError(f"{path}: {reason}") from None
     try:
         return plan(path.stem, content)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..errors import one_line
 from ..paper.space import Genotype
 from .surrogate import SurrogateError, reference_file
 
@@ -67,4 +68,4 @@ def courses(data: Path) -> pd.DataFrame:
             }))  # fmt: skip
         return pd.concat(parts, ignore_index=True)
     except (KeyError, ValueError, TypeError, IndexError, EOFError, lzma.LZMAError) as error:
-        raise SurrogateError(f"reference/ under {data} is damaged: {' '.join(str(error).split())[:120]}") from None
+        raise SurrogateError(f"reference/ under {data} is damaged: {one_line(error)}") from None

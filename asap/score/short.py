@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..errors import one_line
 from ..paper.space import Genotype
 from ..records.study import load
 from .features import parameters
@@ -59,7 +60,7 @@ def curves(data: Path, accuracies: pd.DataFrame) -> dict[str, dict[str, float]]:
         final = accuracies["final"].to_numpy()
         return {str(e): {"spearman": float(stats.spearmanr(every[:, e - 1], final).statistic), "cells": len(final)} for e in EPOCHS}
     except (KeyError, ValueError, OSError, IndexError) as error:
-        raise SurrogateError(f"{data / CURVES} is damaged: {' '.join(str(error).split())[:120]}") from None
+        raise SurrogateError(f"{data / CURVES} is damaged: {one_line(error)}") from None
 
 
 def detectable(count: int) -> float:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..paper.space import CELL_KINDS, Edge, Genotype, cell_by_name, published_cells
 from ..records.parameters import UNCOMMITTED, data_root, runs_root
 from ..records.run import Run, find_runs, run_folder
@@ -54,7 +54,7 @@ def parse_key(key: str) -> Genotype:
             cells[kind] = tuple(Edge(OPERATIONS[operation], source, NODES[i // 2]) for i, (source, operation) in enumerate(cell))
         genotype = Genotype(**cells, normal_concat=NODES, reduce_concat=NODES)
     except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError):
-        raise SurrogateError(f"not a cell in NAS-Bench-301's format: {' '.join(key.split())[:100]!r}") from None
+        raise SurrogateError(f"not a cell in NAS-Bench-301's format: {one_line(key)[:100]!r}") from None
     check(genotype, key)
     return genotype
 
@@ -104,7 +104,7 @@ def read_trained(root: Path) -> tuple[list[Genotype], pd.DataFrame]:
         if not np.isfinite(accuracies.to_numpy()).all() or len(cells) < 10:
             raise ValueError("10 cells or more with their accuracies are needed")
     except (KeyError, TypeError, ValueError) as error:
-        raise SurrogateError(f"{root / TRAINED} is damaged: {' '.join(str(error).split())[:120] or type(error).__name__}") from None
+        raise SurrogateError(f"{root / TRAINED} is damaged: {one_line(error) or type(error).__name__}") from None
     return cells, accuracies
 
 

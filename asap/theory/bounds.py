@@ -3,8 +3,7 @@
 Units: ηL = 1, so a gradient step moves α by at most 1 and time is counted in α steps from 1.
 
 The theorem's schedule (Eqs. 5–8, 35): β_t = √(2/t · log(π²Nt²/3δ)), T_t = 2ρ_tβ_t, θ_t = ν_t e^{−t},
-ρ_t = t/(t + log(1/(Nν_t))). With ν = 1/N, ρ is 1. exact.py computes walks, simulate.py simulates
-Algorithm 1, certified.py has Theorem C's rule.
+ρ_t = t/(t + log(1/(Nν_t))). With ν = 1/N, ρ is 1.
 """
 
 from __future__ import annotations
@@ -20,21 +19,11 @@ from ..errors import UserError
 from ..paper.equations import beta
 
 SCHEDULES = ("theorem2", "literal", "stitched", "mixture", "pairwise", "bernstein", "certified")
+MIXTURE_RHO = 100.0  # α steps
 
 
 class TheoryError(UserError):
     """A setting outside what the theorem or the simulator speaks of."""
-
-
-def check_nu(operations: int, log_nu: Callable[[int], float], horizon: int) -> None:
-    """Raise `TheoryError` where Nν_t < e^t fails: ρ_t, and with it the temperature, is then negative or infinite.
-
-    The theorem does not state this condition; without it (ν ≡ 1, N ≥ 3) the literal algorithm prunes every operation
-    at t = 1.
-    """
-    for t in range(1, horizon + 1):
-        if math.log(operations) + log_nu(t) >= t:
-            raise TheoryError(f"N·ν_t < e^t fails at t = {t}: ρ_t would not be positive")
 
 
 def stitched_bound(variance: np.ndarray, alpha: float, scale: float = 0.0) -> np.ndarray:
@@ -56,33 +45,21 @@ def bernstein_bound(variance: np.ndarray, alpha: float) -> np.ndarray:
     return stitched_bound(np.maximum(variance, 1.0), alpha, 2.0)
 
 
-def mixture_radius(t: np.ndarray, alpha: float, rho: float) -> np.ndarray:
-    """Radius r_t with P(∃t ≥ 1: |S_t − E S_t| ≥ t r_t) ≤ alpha for increments in [−1, 1] (normal mixture, tightest near ρ)."""
-    return np.sqrt((t + rho) * np.log((t + rho) / (rho * alpha * alpha))) / t
-
-
-def one_sided_mixture_radius(t: np.ndarray, alpha: float, rho: float) -> np.ndarray:
-    """Radius r_t with P(∃t ≥ 1: S_t − E S_t ≥ t r_t) ≤ alpha for increments in [−1, 1] (half-normal mixture)."""
-    return np.sqrt(2 * (t + rho) * np.log((np.sqrt((t + rho) / rho) / alpha + 1) / 2)) / t
-
-
-MIXTURE_RHO = 100.0  # α steps
-
-
 def radius(schedule: str, t: np.ndarray, operations: int, delta: float) -> np.ndarray:
     """The radius b_t of a schedule: an operation goes where it trails the leader by more than about 2·t·b_t.
 
-    Raises `TheoryError` for a schedule that has none.
+    The mixtures over a normal law are tightest near t = ρ = 100. Raises `TheoryError` for a schedule that has no radius.
     """
     t = np.asarray(t, dtype=np.float64)
     if schedule == "theorem2":
         return beta(t, operations, delta)
     if schedule == "stitched":
         return stitched_bound(t, delta / (2 * operations)) / t
+    mixed, per_operation, per_rival = t + MIXTURE_RHO, delta / operations, delta / (operations - 1)
     if schedule == "mixture":
-        return mixture_radius(t, delta / operations, MIXTURE_RHO)
-    if schedule == "pairwise":  # the best against each of N − 1 others, whose difference moves by at most 2 a step
-        return one_sided_mixture_radius(t, delta / (operations - 1), MIXTURE_RHO)
+        return np.sqrt(mixed * np.log(mixed / (MIXTURE_RHO * per_operation * per_operation))) / t
+    if schedule == "pairwise":  # half-normal: the best against each rival, half the difference moves by at most 1 a step
+        return np.sqrt(2 * mixed * np.log((np.sqrt(mixed / MIXTURE_RHO) / per_rival + 1) / 2)) / t
     raise TheoryError(f"the schedule {schedule} has no radius that is a function of time alone")
 
 

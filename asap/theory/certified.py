@@ -13,7 +13,7 @@ import math
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import logsumexp
-from scipy.stats import binomtest
+from scipy.stats import binomtest, entropy
 
 from ..paper.equations import CLIP, FRACTIONS
 from .bounds import TheoryError
@@ -31,26 +31,17 @@ class Wealth:
         x = np.where(alive[:, :, None] & alive[:, None, :], evidence, 0.0)
         self.log += np.log(1 + FRACTIONS * x[..., None])  # a fraction of .002 and more: 1 + λX is exact to 1e-16
 
-    def against(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """The logarithm of the average over rivals of the wealth against each operation, (R, N)."""
-        log = self.log[rows]
-        return logsumexp(log, axis=(1, 3)) - math.log((log.shape[1] - 1) * len(FRACTIONS))
-
     def losers(self, alive: np.ndarray, delta: float) -> np.ndarray:
         """Which operations go, (R, N). Where all that are left would, the one with the least against it stays."""
-        lost, level = np.zeros_like(alive), -math.log(delta)
-        rows = np.flatnonzero((self.log.max((1, 3)) >= level).any(1))  # an average is at most the largest
+        lost = np.zeros_like(alive)
+        rows = np.flatnonzero((self.log.max((1, 3)) >= -math.log(delta)).any(1))  # an average is at most the largest
         if len(rows):
-            against = np.where(alive[rows], self.against(rows), np.inf)
-            over = alive[rows] & (against >= level)
-            empty = ~(alive[rows] & ~over).any(1)
-            over[empty, against.argmin(1)[empty]] = False
-            lost[rows] = over
+            average = logsumexp(self.log[rows], axis=(1, 3)) - math.log((alive.shape[1] - 1) * len(FRACTIONS))
+            against = np.where(alive[rows], average, np.inf)
+            lost[rows] = alive[rows] & (against >= -math.log(delta))
+            empty = (lost[rows] == alive[rows]).all(1)
+            lost[rows[empty], against[empty].argmin(1)] = False
         return lost
-
-    def keep(self, repetitions: np.ndarray) -> None:
-        """Go on with these repetitions alone, (R,)."""
-        self.log = self.log[repetitions]
 
 
 def growth(x: np.ndarray, weights: np.ndarray, fraction: np.ndarray | float) -> np.ndarray:
@@ -71,18 +62,13 @@ def information(x: np.ndarray, weights: np.ndarray) -> float:
     return float(-found.fun)
 
 
-def kl_binary(p: float, q: float) -> float:
-    """The divergence kl(p, q) between coins of probabilities p and q."""
-    return p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
-
-
 def limit(x: np.ndarray, weights: np.ndarray, delta: float) -> float:
     """kl(δ, 1 − δ)/KL_inf: the fewest steps, on average, in which a rule that is right with probability 1 − δ tells the two apart.
 
     x, weights: the law of the evidence of the winner over the loser, half their difference. Infinite where its mean is not positive.
     """
     gained = information(x, weights)
-    return kl_binary(delta, 1 - delta) / gained if gained > 0 else math.inf
+    return float(entropy([delta, 1 - delta], [1 - delta, delta])) / gained if gained > 0 else math.inf
 
 
 def predicted_steps(x: np.ndarray, weights: np.ndarray, operations: int, delta: float) -> float:
@@ -141,7 +127,6 @@ def false_certificates(case: str, operations: int, delta: float, repetitions: in
         if not keep.any():
             break
         if not keep.all():
-            alive, last, sums, seen, squares = (value[keep] for value in (alive, last, sums, seen, squares))
-            wealth.keep(keep)
+            alive, last, sums, seen, squares, wealth.log = (value[keep] for value in (alive, last, sums, seen, squares, wealth.log))
     high = binomtest(failures, repetitions, alternative="less").proportion_ci(0.95).high
     return {"failures": failures, "high": float(high)}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import log_softmax
 
 from ..paper.equations import EPOCH_SCHEDULES, beta, temperature
 from ..records.fields import check, parameter
@@ -61,10 +62,7 @@ def simulate_practical(p: Practical) -> dict[str, float]:
                 log_theta: Any = -math.log(p.operations) - t
             else:
                 log_theta = np.log(p.threshold / (alive.sum(1, keepdims=True) if p.shrinking else p.operations))
-            scaled = np.where(alive, alpha / now, -np.inf)
-            top = scaled.max(1, keepdims=True)
-            log_phi = scaled - top - np.log(np.exp(scaled - top).sum(1, keepdims=True))
-            hit = alive & (log_phi < log_theta)
+            hit = alive & (log_softmax(np.where(alive, alpha / now, -np.inf), axis=1) < log_theta)
             if hit.any():
                 alive &= ~hit
                 last[hit.any(1)] = epoch

@@ -1,8 +1,7 @@
 """Algorithm 1 on one mixed operation, simulated with Theorem 2's schedule and its relatives, and Theorem C's rule.
 
 Units: ηL = 1. Operation 0 is the best unless the best changes; its gradients have mean +Δ/2, those of the others −Δ/2
-(Δ is the `gap`). An operation is pruned where log Φ < log θ, computed as α/T − logsumexp(α/T) < log ν − t, since
-θ_t is 0 in float64 after t = 743.
+(Δ is the `gap`). An operation is pruned where log Φ < log θ = log ν − t, since θ_t is 0 in float64 after t = 743.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import log_softmax, softmax
 from scipy.stats import binomtest
 
-from ..paper.equations import rho
+from ..paper.equations import FRACTIONS, rho
 from ..records.fields import check as check_fields
 from ..records.fields import parameter, typed
-from .bounds import SCHEDULES, TheoryError, bernstein_bound, check_nu, radius
+from .bounds import SCHEDULES, TheoryError, bernstein_bound, radius
 from .certified import Wealth, limit
 
 NOISES = ("rademacher", "uniform", "antithetic", "common", "unequal")
@@ -28,7 +27,7 @@ WITHOUT_RADIUS = ("bernstein", "certified")  # rules that read the gradients the
 
 @dataclass(frozen=True)
 class Setting:
-    """One simulation. Every field enters the random stream through the seed alone, so a setting fixes its outcome."""
+    """One simulation, which fixes its outcome."""
 
     operations: int = parameter(7, "N", "[2, 1000]")
     delta: float = parameter(0.1, "δ, the allowed probability of pruning the best", "(0, 1)")
@@ -44,7 +43,7 @@ class Setting:
     spread: float = parameter(1.0, "the noise relative to L; unequal gives the best all of it and the others a tenth", "(0, 1]")
     shift: float = parameter(0.0, "what all means have in common", "[-1, 1]")
     optimizer: str = parameter("sgd", "of α", choices=("sgd", "adam"))
-    nu_power: float = parameter(0.0, "p of ν_t = t^p/N, the theorem's free choice; must keep Nν_t < e^t", "[-100, 100]")
+    nu_power: float = parameter(0.0, "p of ν_t = t^p/N, the theorem's free choice, within Nν_t < e^t", "[-100, 2.73]")  # 3/log 3, at t = 3
     coupled: bool = parameter(False, "gradients through the softmax, with the true factor 1/T")
 
     def __post_init__(self) -> None:
@@ -52,11 +51,10 @@ class Setting:
         for message, holds in self._relations().items():
             if not holds:
                 raise TheoryError(message)
-        if self.schedule != "literal":
-            check_nu(self.operations, self.log_nu, min(self.horizon, 1000))
 
     def _relations(self) -> dict[str, bool]:
-        memory = 7 * 8 * self.repetitions * self.operations / 1e9  # GB
+        pairs = 4 * len(FRACTIONS) * self.operations * (self.schedule == "certified")  # the wealth of each, and what it is made of
+        memory = 8 * self.repetitions * self.operations * (7 + pairs) / 1e9  # GB
         reach = self.gap / 2 + abs(self.shift) + self.spread * (self.noise == "unequal")
         reads = self.schedule in WITHOUT_RADIUS
         return {
@@ -73,23 +71,27 @@ class Setting:
         steps = limit(*self.evidence(), self.delta)
         return None if math.isinf(steps) else steps
 
+    @property
+    def means(self) -> np.ndarray:
+        """Of the gradients, (N,)."""
+        return self.shift + np.where(np.arange(self.operations) == 0, self.gap / 2, -self.gap / 2)
+
+    def amplitude(self, means: np.ndarray) -> np.ndarray:
+        """How far the noise takes a gradient from its mean, at most; both (N,)."""
+        return self.spread * (np.where(np.arange(len(means)) == 0, 1.0, 0.1) if self.noise == "unequal" else 1 - np.abs(means))
+
     def evidence(self) -> tuple[np.ndarray, np.ndarray]:
         """The law of half the difference between the best operation's gradient and another's: atoms and weights."""
-        best, other = self.shift + self.gap / 2, self.shift - self.gap / 2
-        signs, middle = np.array([-1.0, 1.0]), np.linspace(-1, 1, 802)[1::2]
+        means, signs = self.means[:2], np.array([-1.0, 1.0])
         if self.noise == "rademacher":
-            chance = [np.array([(1 - m) / 2, (1 + m) / 2]) for m in (best, other)]
-            first, second, weights = signs, signs, np.multiply.outer(*chance)
-        elif self.noise == "uniform":
-            first, second = (m + self.spread * (1 - abs(m)) * middle for m in (best, other))
-            weights = np.full((len(middle), len(middle)), len(middle) ** -2.0)
-        elif self.noise == "unequal":
-            first, second, weights = best + self.spread * signs, other + self.spread / 10 * signs, np.full((2, 2), 0.25)
-        else:  # one sign for all, the others' turned where antithetic
-            turned = -signs if self.noise == "antithetic" else signs
-            first, second = (m + self.spread * (1 - abs(m)) * s for m, s in ((best, signs), (other, turned)))
-            weights = np.eye(2) / 2
-        return (np.subtract.outer(first, second) / 2).ravel(), weights.ravel()
+            return np.subtract.outer(signs, signs).ravel() / 2, np.multiply.outer(*(1 + means[:, None] * signs) / 2).ravel()
+        noise = np.linspace(-1, 1, 802)[1::2] if self.noise == "uniform" else signs
+        best, other = means[:, None] + self.amplitude(means)[:, None] * noise
+        if self.noise in ("common", "antithetic"):  # one sign for all
+            x = best - (other if self.noise == "common" else other[::-1])
+        else:
+            x = np.subtract.outer(best, other).ravel()
+        return x / 2, np.full(x.size, 1 / x.size)
 
     def log_nu(self, t: int) -> float:
         """log ν_t; the literal version takes ν ≡ 1, which the theorem as printed allows."""
@@ -120,12 +122,12 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """As `asap theory --json` prints it; quantiles are null where nothing finished."""
-        quantiles = {q: (float(np.quantile(self.stops, q)) if self.finished else None) for q in (0.05, 0.5, 0.95)}
+        quantiles = np.quantile(self.stops, (0.05, 0.5, 0.95)).tolist() if self.finished else [None] * 3
         return {
             "failures": self.failures,
             "repetitions": self.repetitions,
             "interval": list(self.interval()),
-            "stop_quantiles": {str(q): value for q, value in quantiles.items()},
+            "stop_quantiles": dict(zip(("0.05", "0.5", "0.95"), quantiles, strict=True)),
             "finished": self.finished,
         }
 
@@ -137,9 +139,7 @@ def simulate(setting: Setting, progress: Callable[[int], None] | None = None) ->
     """
     s = setting
     rng = np.random.default_rng(s.seed)
-    means = np.full(s.operations, s.shift - s.gap / 2)
-    means[0] = s.shift + s.gap / 2
-    best = 1 if s.switch else 0
+    means, best = s.means, 1 if s.switch else 0
     alpha, noise = np.zeros((2, s.repetitions, s.operations))
     alive = np.ones_like(alpha, dtype=bool)
     past = {name: np.zeros_like(alpha) for name in ("first", "second", "total", "variance")}
@@ -182,27 +182,24 @@ def simulate(setting: Setting, progress: Callable[[int], None] | None = None) ->
             alpha, alive, noise = alpha[keep], alive[keep], noise[keep]
             past = {name: value[keep] for name, value in past.items()}
             if wealth:
-                wealth.keep(keep)
+                wealth.log = wealth.log[keep]
     return Outcome(s.repetitions, failures, np.array(stops))
 
 
 def _draw(rng: np.random.Generator, s: Setting, means: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     if s.noise == "rademacher":
         return np.where(rng.random(shape, dtype=np.float32) < (1 + means) / 2, 1.0, -1.0)
-    if s.noise == "unequal":
-        return means + s.spread * np.where(np.arange(shape[1]) == 0, 1.0, 0.1) * np.where(rng.random(shape) < 0.5, 1.0, -1.0)
-    room = s.spread * (1 - np.abs(means))
+    amplitude = s.amplitude(means)
     if s.noise == "uniform":
-        return means + room * rng.uniform(-1, 1, shape)
-    sign = np.where(rng.random((shape[0], 1)) < 0.5, 1.0, -1.0)
-    direction = np.where(np.arange(shape[1]) == 0, 1.0, -1.0) if s.noise == "antithetic" else np.ones(shape[1])
-    return means + room * sign * direction
+        return means + amplitude * rng.uniform(-1, 1, shape)
+    signs = np.where(rng.random(shape if s.noise == "unequal" else (shape[0], 1)) < 0.5, 1.0, -1.0)
+    turned = np.where(np.arange(shape[1]) > 0, -1.0, 1.0) if s.noise == "antithetic" else 1.0
+    return means + amplitude * signs * turned
 
 
 def _coupled(alpha: np.ndarray, alive: np.ndarray, rewards: np.ndarray, width: float) -> np.ndarray:
     """Eq. 4 with its factor 1/T: Φ_k (r_k − Σ_j Φ_j r_j) / T, at T = 2·width."""
-    scaled = np.where(alive, alpha / (2 * width), -np.inf)
-    phi = np.exp(scaled - logsumexp(scaled, axis=1, keepdims=True))
+    phi = softmax(np.where(alive, alpha / (2 * width), -np.inf), axis=1)
     return phi * (rewards - (phi * rewards).sum(1, keepdims=True)) / (2 * width)
 
 
@@ -229,7 +226,6 @@ def _below(s: Setting, alpha: np.ndarray, alive: np.ndarray, t: int, width: floa
     # a gap above T·log(1/(Nθ)) = 2·t·b_t is necessary (Claim 1) for T > 0, so mostly nothing more need be computed
     rows = np.flatnonzero((alive & (behind > 2 * t * width)).any(1) | (temperature <= 0))
     if len(rows):
-        scaled = np.where(alive[rows], alpha[rows] / temperature, -np.inf)
-        log_phi = scaled - logsumexp(scaled, axis=1, keepdims=True)
+        log_phi = log_softmax(np.where(alive[rows], alpha[rows] / temperature, -np.inf), axis=1)
         hit[rows] = alive[rows] & (log_phi < log_nu - t)
     return hit

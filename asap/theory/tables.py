@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp
+from scipy.special import log_softmax
 from scipy.stats import binom
 
 from ..paper.equations import beta
@@ -30,9 +30,13 @@ from .simulate import Setting, simulate
 
 TIGHTER = ("theorem2", "stitched", "mixture", "pairwise", "bernstein")
 
-
 Rows = list[dict[str, Any]]
 Task = Callable[[], Rows]  # computes some rows of a table; one that is recorded is not computed again
+
+
+def labelled(labels: dict[str, Any], function: Callable[..., dict[str, Any]], *given: Any, **named: Any) -> Rows:
+    """One row: its labels, and what a function finds."""
+    return [{**labels, **function(*given, **named)}]
 
 
 def simulated(setting: Setting, **labels: Any) -> Rows:
@@ -70,7 +74,7 @@ def _exact_row(quantity: str, schedule: str, shrink: float) -> Rows:
         operations, allowed = 7, 0.1 / 7
         probability = exact_escape(schedule, operations, 0.1, horizon, shrink)
     else:
-        probability = exact_pair(schedule, 0.1, horizon, shrink, rule=quantity.split()[1])[0]
+        probability = exact_pair(schedule, 0.1, horizon, shrink, rule=quantity.split()[1])
     labels = {"quantity": quantity, "schedule": schedule, "shrink": shrink, "operations": operations, "horizon": horizon}
     return [{**labels, "allowed": allowed, "probability": probability}]
 
@@ -87,8 +91,7 @@ def exact() -> Iterator[Task]:
 
 def _escape_rows() -> Rows:
     t = np.arange(1, 200_001, dtype=np.float64)
-    band = t * beta(t, 7, 0.1)
-    below, above = crossing(band, band)
+    below, above = crossing(t * beta(t, 7, 0.1))
     allowed = np.cumsum(6 * 0.1 / (np.pi**2 * 7 * t**2))
     shown = np.unique(np.geomspace(1, len(t), 60).astype(int)) - 1
     return [{"t": int(t[i]), "exact": below[i] + above[i], "union_bound": allowed[i]} for i in shown]
@@ -115,10 +118,6 @@ def breaks() -> Iterator[Task]:
     yield from simulations({"gap": 1.0, "coupled": True, "repetitions": 100, "horizon": 50_000}, case="coupled")
 
 
-def _practical_row(name: str, setting: Practical) -> Rows:
-    return [{"name": name, **dataclasses.asdict(setting), **simulate_practical(setting)}]
-
-
 def schedules() -> Iterator[Task]:
     """The search's schedules at its own budget, 50 epochs of 260 steps."""
     variants = [
@@ -131,7 +130,8 @@ def schedules() -> Iterator[Task]:
         ("Theorem 2", Practical(schedule="theorem2")),
     ]
     for (name, setting), gap in itertools.product(variants, (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)):
-        yield partial(_practical_row, name, dataclasses.replace(setting, gap=gap))
+        setting = dataclasses.replace(setting, gap=gap)
+        yield partial(labelled, {"name": name, **dataclasses.asdict(setting)}, simulate_practical, setting)
 
 
 def tighter() -> Iterator[Task]:
@@ -145,11 +145,6 @@ def tighter() -> Iterator[Task]:
     yield from simulations(worst, case="worst case")
 
 
-def _validity_row(case: str, operations: int, delta: float, repetitions: int, horizon: int) -> Rows:
-    labels = {"case": case, "operations": operations, "delta": delta, "repetitions": repetitions, "horizon": horizon, "seed": 11}
-    return [{"part": "validity", **labels, **false_certificates(case, operations, delta, repetitions, horizon)}]
-
-
 def certified() -> Iterator[Task]:
     """Theorem C: the steps until one operation is left, and how often it prunes one that no rival was expected to beat."""
     rule = {"schedule": "certified"}
@@ -159,29 +154,26 @@ def certified() -> Iterator[Task]:
     yield from simulations(small, part="steps", case="small noise")
     for case, operations, delta in itertools.product(CASES, (2, 7), (0.1, 0.01)):
         if operations == 2 or case in ("tie", "adaptive means"):
-            yield partial(_validity_row, case, operations, delta, 2000, 2000 if operations == 2 else 1000)
+            given = {"case": case, "operations": operations, "delta": delta, "repetitions": 2000}
+            given |= {"horizon": 2000 if operations == 2 else 1000, "seed": 11}
+            yield partial(labelled, {"part": "validity", **given}, false_certificates, **given)
 
 
 def _lemma_rows() -> Rows:
-    """Lemma 1 and Corollary 4 against exact binomial tails of ±1 gradients."""
-    worst = 0.0
-    for t in range(1, 301):
-        for level in np.linspace(0.02, 0.98, 25):
-            tail = binom.sf(np.ceil((1 + level) / 2 * t - 1e-12) - 1, t, 0.5)  # P(S_t/t ≥ level)
-            worst = max(worst, float(tail / np.exp(-level * level * t / 2)))
-    rows = [{"statement": "Lemma 1", "measure": "largest exact tail over its bound", "value": worst, "cases": 300 * 25}]
-    worst, steps = 0.0, np.arange(1, 20_001, dtype=np.float64)
-    for n in (2, 7, 14):
-        tails = 2 * binom.sf(np.floor((steps + steps * beta(steps, n, 0.1)) / 2), steps, 0.5)
-        worst = max(worst, float((tails / (6 * 0.1 / (np.pi**2 * n * steps**2))).max()))
-    return [*rows, {"statement": "Corollary 4", "measure": "largest exact tail over its bound", "value": worst, "cases": 3 * len(steps)}]
+    """Lemma 1 and Corollary 4: exact binomial tails of ±1 gradients over their bounds."""
+    t, level = np.arange(1, 301)[:, None], np.linspace(0.02, 0.98, 25)
+    tails = binom.sf(np.ceil((1 + level) / 2 * t - 1e-12) - 1, t, 0.5)  # P(S_t/t ≥ level)
+    steps, n = np.arange(1, 20_001, dtype=np.float64), np.array([[2], [7], [14]])
+    outside = 2 * binom.sf(np.floor((steps + steps * beta(steps, n, 0.1)) / 2), steps, 0.5)
+    ratios = {"Lemma 1": tails / np.exp(-level * level * t / 2), "Corollary 4": outside / (6 * 0.1 / (np.pi**2 * n * steps**2))}
+    measure = "largest exact tail over its bound"
+    return [{"statement": name, "measure": measure, "value": float(r.max()), "cases": r.size} for name, r in ratios.items()]
 
 
 def _claim_rows() -> Rows:
     """Claim 1 in both directions on random α, many of them with all but the leader at one place."""
     rng = np.random.default_rng(11)
-    forward = converse = sufficient = 0
-    cases = 400_000
+    found, cases = np.zeros(3, dtype=int), 400_000
     for n in (2, 3, 7, 14):
         t = rng.integers(1, 200, (cases // 4, 1)).astype(float)
         b = beta(t, n, 0.1)
@@ -189,14 +181,15 @@ def _claim_rows() -> Rows:
         together = rng.random(len(t)) < 0.5
         alpha[together, 1:] = -(2 * t * b * rng.uniform(0.98, 1.04, (len(t), 1)))[together]
         alpha[:, 0] = 0.0
-        log_phi = alpha / (2 * b) - logsumexp(alpha / (2 * b), axis=1, keepdims=True)
-        pruned, gap = log_phi < -np.log(n) - t, -alpha
+        pruned, gap = log_softmax(alpha / (2 * b), axis=1) < -np.log(n) - t, -alpha
         condition = gap > 2 * t * b
-        forward += int((pruned & ~condition).any(1).sum())
-        converse += int((condition & ~pruned).any(1).sum())
-        sufficient += int(((gap > 2 * t * b + 2 * b * np.log(n)) & ~pruned).any(1).sum())
-    found = {"pruned ⇒ (10)": forward, "(10) ⇒ pruned": converse, "gap > 2tβ + T log N ⇒ pruned": sufficient}
-    return [{"statement": f"Claim 1: {k}", "measure": "counterexamples", "value": v, "cases": cases} for k, v in found.items()]
+        wrong = (pruned & ~condition, condition & ~pruned, (gap > 2 * t * b + 2 * b * np.log(n)) & ~pruned)
+        found += [int(each.any(1).sum()) for each in wrong]
+    claims = ("pruned ⇒ (10)", "(10) ⇒ pruned", "gap > 2tβ + T log N ⇒ pruned")
+    return [
+        {"statement": f"Claim 1: {claim}", "measure": "counterexamples", "value": int(count), "cases": cases}
+        for claim, count in zip(claims, found, strict=True)
+    ]
 
 
 def statements() -> Iterator[Task]:

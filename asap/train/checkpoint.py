@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..records.recorder import write_atomically
 
 
@@ -49,8 +49,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             raise ValueError("its digest does not match")
         state = json.loads(text)
     except Exception as error:  # a damaged file fails in whatever way it likes
-        reason = " ".join(str(error).split())[:160]
-        raise CheckpointError(f"{path} is not a whole checkpoint ({reason}): delete it, and the run begins anew") from None
+        raise CheckpointError(f"{path} is not a whole checkpoint ({one_line(error)}): delete it, and the run begins anew") from None
     return tensors, state
 
 

@@ -41,11 +41,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import one_line
 from .batches import ImageData, Split
 from .checkpoint import CheckpointError, read_tensors, write_tensors
 from .folders import Decoded, Source, all_paths, freiburg_split, own_source, read_files, two_halves, variant
 from .imagenet import FolderData
-from .images import DataError, View, centred, listing, one_line
+from .images import DataError, View, centred, listing
 
 _COLOURS = View(32, 32)
 

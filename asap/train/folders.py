@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import one_line
 from .device import memory_gib
-from .images import DataError, Files, View, one_line, opened
+from .images import DataError, Files, View, opened
 
 LABELS = [str(label) for label in range(25)]  # of Freiburg Groceries
 

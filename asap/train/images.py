@@ -15,15 +15,11 @@ import numpy as np
 from PIL import Image, ImageOps
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 
 
 class DataError(UserError):
     """A data set that is missing, damaged or of the wrong shape."""
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 @dataclass(frozen=True)

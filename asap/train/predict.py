@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..networks.derived import DerivedNetwork, Size
 from ..paper.space import Genotype
 from ..records.parameters import runs_root
@@ -93,7 +93,7 @@ def load(run: str | Path, root: str = "") -> Classifier:
         view = dataclasses.replace(view, fit="crop") if view.fit == "exact" else view
         return Classifier(network, tensors["mean"], tensors["deviation"], state["classes"], view)
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged: {' '.join(str(error).split())[:160]}") from None
+        raise CheckpointError(f"{path} is damaged: {one_line(error)}") from None
 
 
 def export(run: str | Path, path: str | Path, root: str = "") -> Path:

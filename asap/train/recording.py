@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..records.parameters import EvaluationParameters, ParameterError, SearchParameters, data_root, run_name, runs_root
 from ..records.recorder import Follower, Recorder
 from ..records.run import CHECKPOINT, RecordError, read_info
@@ -88,7 +88,7 @@ def recording(p: Parameters, kind: str, device: torch.device, images: ImageData 
 
 def why(error: Exception) -> str:
     """The reason of a failure in one line."""
-    text = " ".join(str(error).split())[:200]
+    text = one_line(error)
     if isinstance(error, RunFailed):
         return text
     if isinstance(error, OSError):

@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 import torch
 from torch import Tensor
 
+from ..errors import one_line
 from ..records.recorder import Recorder
 from . import device as machine
 from . import distributed
@@ -216,7 +217,7 @@ class Session(ABC):
                 if self.device.type == "cuda" and "random_cuda" in within:
                     torch.cuda.set_rng_state(within["random_cuda"].cpu(), self.device)
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, OverflowError) as error:
-            raise CheckpointError(f"{path} does not fit this run: {' '.join(str(error).split())[:160]}") from None
+            raise CheckpointError(f"{path} does not fit this run: {one_line(error)}") from None
 
 
 def conduct(

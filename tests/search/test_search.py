@@ -6,13 +6,13 @@ import sys
 import numpy as np
 import pytest
 from conftest import SMALL_SEARCH
-from same import same, timeless
+from same import TIME_COLUMNS, same, timeless
 
 import asap
 from asap import cli
 from asap.paper.space import EDGE_RULES
 from asap.records.parameters import ParameterError, SearchParameters, make
-from asap.records.run import TIME_COLUMNS, RecordError, Run
+from asap.records.run import RecordError, Run
 from asap.search.loop import _Search, search
 
 

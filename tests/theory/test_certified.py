@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import plain_theory
 import pytest
 import torch
@@ -13,6 +14,7 @@ from asap import cli
 from asap.paper.equations import FRACTIONS
 from asap.records.parameters import ParameterError, SearchParameters, make
 from asap.records.run import Run
+from asap.report.theory import median_intervals
 from asap.search.certified import Certificate
 from asap.search.methods import make_method
 from asap.theory.bounds import TheoryError, expected_stop
@@ -97,6 +99,16 @@ def test_medians():
         found = simulate(Setting(gap=gap, noise=noise, spread=spread, schedule="certified", repetitions=100))
         assert found.failures == 0 and found.finished == 100
         assert np.median(found.stops) == pytest.approx(median, rel=0.1)
+
+
+def test_the_interval_of_a_median_is_that_of_its_repetitions():
+    """Medians of 100 of 1,000 simulated stops lie within the interval that their quantiles give about 95 times in 100."""
+    stops = simulate(Setting(gap=1.0, schedule="certified", repetitions=1000)).stops
+    drawn = np.median(np.random.default_rng(0).choice(stops, (2000, 100)), axis=1)
+    low, middle, high = np.quantile(stops, (0.05, 0.5, 0.95))
+    frame = pd.DataFrame({"part": ["steps"], "stop_5": low, "stop_median": middle, "stop_95": high, "finished": 100})
+    half = float(median_intervals(frame).split()[2])
+    assert 0.9 < (abs(drawn - middle) <= half).mean() < 0.99
 
 
 @pytest.mark.parametrize(("gap", "expected"), [(1.0, 7.6), (0.5, 28.7), (0.25, 113)])

@@ -2,12 +2,12 @@ import json
 
 import pandas as pd
 import pytest
-from same import interrupted
+from same import TIME_COLUMNS, interrupted
 
 from asap.networks.derived import Size
 from asap.paper.space import published_cell
 from asap.records.parameters import EvaluationParameters, ParameterError, make
-from asap.records.run import TIME_COLUMNS, RecordError, Run
+from asap.records.run import RecordError, Run
 from asap.train.evaluate import _Evaluation
 
 

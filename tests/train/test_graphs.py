@@ -3,13 +3,14 @@
 import pandas as pd
 import pytest
 import torch
+from same import TIME_COLUMNS
 
 import asap.search.alpha
 import asap.search.loop
 import asap.train.evaluate
 from asap.networks.cuda import BatchedSupernet
 from asap.networks.supernet import Supernet
-from asap.records.run import TIME_COLUMNS, Run
+from asap.records.run import Run
 from asap.train import device as machine
 from asap.train import graphs
 from asap.train.batches import Batches, Split, _uploaded
