@@ -1,7 +1,7 @@
 """The supernet as a GPU computes it: all edges that leave a source node at once, kind by kind. The same function as `Supernet`.
 
 A GPU waits for launches, not for sums. So the tensors of the edges that leave a source are groups of channels,
-(B, G·C, H, W), and what leaves a source is at most four `Chain`s, of a few functions each, whatever the number of edges.
+(B, G·C, H, W), and what leaves a source is at most three `Chain`s, of a few functions each, whatever the number of edges.
 Weights, BatchNorm's statistics and the optimizer are those of `Supernet`: their memory is laid side by side (`Stacked`,
 `Statistics`), so that a checkpoint of either network is one of the other. Here tensors are contiguous, not channels_last.
 
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from functools import cache, cached_property
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -69,53 +69,54 @@ class Entries:
     """Which group goes to which target with which Φ: an entry (group, target, column of Φ) for each term of the sums, by target."""
 
     def __init__(self, found: list[tuple[int, int, int]], groups: int, targets: int, device: torch.device) -> None:
-        self.found, self.groups, self.targets, self.device = sorted(found, key=lambda e: (e[1], e[0])), groups, targets, device
+        self.found, self.groups, self.targets = sorted(found, key=lambda e: (e[1], e[0])), groups, targets
+        group, target, _ = torch.tensor(self.found).T.contiguous()
+        order = group.argsort(stable=True)
+        by_target, by_group = (
+            torch.searchsorted(numbers.contiguous(), torch.arange(count + 1)) for numbers, count in ((target, targets), (group[order], groups))
+        )
+        index = {"groups": group, "targets": target, "order": order, "by_target": by_target, "by_group": by_group}
+        #: each entry's group and target; their order by group; where each target's and each group's begin
+        self.index = {name: value.to(device, torch.int32) for name, value in index.items()}
 
-    @cached_property
-    def places(self) -> Tensor:
-        """1 where an entry (n) goes from a group (g) to a target (t): (n, T, G)."""
-        places = torch.zeros(len(self.found), self.targets, self.groups)
-        for n, (g, t, _) in enumerate(self.found):
-            places[n, t, g] = 1
-        return places.to(self.device)
 
-    @cached_property
-    def index(self) -> dict[str, Tensor]:
-        """As kernels read it: each entry's group and target; their order by group; where each target's and each group's begin."""
-        groups, targets, _ = torch.tensor(self.found).T.contiguous()
-        order = groups.argsort(stable=True)
-        by_target = torch.searchsorted(targets, torch.arange(self.targets + 1))
-        by_group = torch.searchsorted(groups[order].contiguous(), torch.arange(self.groups + 1))
-        found = {"groups": groups, "targets": targets, "order": order, "by_target": by_target, "by_group": by_group}
-        return {name: value.to(self.device, torch.int32) for name, value in found.items()}
+class Part(NamedTuple):
+    """Depthwise convolutions of one side by side: of ReLU(x), with `norm` of ReLU(BatchNorm(x))."""
+
+    x: Tensor  # (B, C, H, W), which all read; with `norm` (B, K·C, H, W), a group for each
+    norm: Statistics | None
+    weights: dict[int, Tensor]  # by side k, 3 before 5: (number of them, C, 1, k, k)
+    stride: int
+    dilation: int
 
 
 class PlainFunctions:
     """The functions of a chain in torch. Tensors are (B, G·C, H, W): G groups of C channels."""
 
     @staticmethod
-    def depthwise(x: Tensor, norm: Statistics | None, weights: list[Tensor], stride: int, dilation: int, training: bool) -> Tensor:
-        """Depthwise convolutions of ReLU(x), with `norm` of ReLU(BatchNorm(x)), beside one another: (B, G·C, H, W).
-
-        weights: one (K, C, 1, k, k) for each side k; G = ΣK. x has one group, which all read, or G, one for each.
-        """
-        (b, _, h, w), (c, counts) = x.shape, (weights[0].shape[1], [len(weight) for weight in weights])
-        x = F.relu(x if norm is None else norm.normalise(x, training)).view(b, -1, c, h, w).expand(b, sum(counts), c, h, w)
+    def depthwise(parts: list[Part], training: bool) -> Tensor:
+        """The convolutions of all parts beside one another, (B, G·C, H, W)."""
         outputs = []
-        for part, weight, k in zip(x.split(counts, 1), weights, counts, strict=True):
-            pad = dilation * (weight.shape[4] // 2)
-            outputs.append(F.conv2d(part.reshape(b, k * c, h, w), weight.flatten(0, 1), None, stride, pad, dilation, k * c))
+        for x, norm, weights, stride, dilation in parts:
+            counts, c = [len(weight) for weight in weights.values()], next(iter(weights.values())).shape[1]
+            x = F.relu(x if norm is None else norm.normalise(x, training)).unflatten(1, (-1, c))
+            x = x.expand(-1, sum(counts), -1, -1, -1)
+            for (side, weight), read in zip(weights.items(), x.split(counts, 1), strict=True):
+                channels = len(weight) * c
+                outputs.append(F.conv2d(read.flatten(1, 2), weight.flatten(0, 1), None, stride, dilation * (side // 2), dilation, channels))
         return torch.cat(outputs, 1)
 
     @staticmethod
-    def mix(total: Tensor, y: Tensor, norm: Statistics | None, entries: Entries, phi: Tensor, training: bool) -> Tensor:
-        """total (T, B, C·H·W) + for each target the sum of its entries' Φ·BatchNorm(y's group), (T, B, C·H·W).
+    def mix(total: Tensor | None, y: Tensor, norm: Statistics | None, entries: Entries, phi: Tensor, training: bool) -> Tensor:
+        """total (T, B, C·H·W; None: 0) + for each target the sum of its entries' Φ·BatchNorm(y's group), (T, B, C·H·W).
 
         y: (B, G·C, H, W). phi: (n,), an entry's. Without `norm` there is no BatchNorm.
         """
-        y = y if norm is None else norm.normalise(y, training)
-        matrix = torch.einsum("n,ntg->tg", phi, entries.places.to(phi.dtype)).to(y.dtype)
-        return total + torch.matmul(matrix, y.reshape(len(y), entries.groups, -1)).transpose(0, 1)
+        y = (y if norm is None else norm.normalise(y, training)).view(len(y), entries.groups, -1)
+        places = (entries.index["targets"].long(), entries.index["groups"].long())
+        matrix = phi.new_zeros(entries.targets, entries.groups).index_put(places, phi).to(y.dtype)
+        mixed = torch.matmul(matrix, y).transpose(0, 1)
+        return mixed if total is None else total + mixed
 
 
 def pointwise(x: Tensor, weight: Tensor) -> Tensor:
@@ -136,48 +137,69 @@ def factorized(x: Tensor, weights: list[Tensor]) -> Tensor:
 
 
 class Chain:
-    """The operations of one kind (separable, dilated, pool, skip) that leave a source node."""
+    """The operations of one family that leave a source node. As it is, the source itself: skip_connect at stride 1."""
 
     def __init__(self, operations: list[Any], found: list[tuple[int, int, int]], targets: int, stride: int, device: torch.device) -> None:
-        """operations: in the order of their sides; none means that the source itself goes. found: the `Entries`, whose groups they are."""
+        """operations: by kind, in the order of their family. found: the `Entries`, whose groups they are."""
         self.operations, self.stride = operations, stride
         self.entries = Entries(found, max(1, len(operations)), targets, device)
         self.norm = Statistics([op.norm for op in operations]) if operations else None
-        self.middle: Statistics | None = None
-        self.rounds: list[tuple[list[Stacked], Stacked]] = []  # the depthwise weights of each side, and the pointwise ones
-        first = operations[0] if operations else None
-        self.dilation = 2 if isinstance(first, DilConv) else 1
-        if isinstance(first, SepConv):
-            self.middle = Statistics([op.middle for op in operations])
-            self.rounds = [self._round([(op.depthwise[i], op.pointwise[i]) for op in operations]) for i in (0, 1)]
-        elif isinstance(first, DilConv):
-            self.rounds = [self._round([(op.depthwise, op.pointwise) for op in operations])]
-        elif isinstance(first, FactorizedReduce):
-            self.halves = [Stacked([op.convs[i].weight for op in operations]) for i in (0, 1)]
-
-    @staticmethod
-    def _round(found: list[tuple[Tensor, Any]]) -> tuple[list[Stacked], Stacked]:
-        sides = sorted({weight.shape[3] for weight, _ in found})
-        depthwise = [Stacked([weight for weight, _ in found if weight.shape[3] == side]) for side in sides]
-        return depthwise, Stacked([conv.weight for _, conv in found])
 
     def groups(self, x: Tensor, functions: Any, training: bool) -> Tensor:
         """What the operations make of the source x (B, C, H, W) before their last BatchNorm: (B, G·C, H, W)."""
-        if not self.operations:
-            return x
-        if not self.rounds:
-            if isinstance(self.operations[0], FactorizedReduce):
-                return factorized(F.relu(x), [half.tensor() for half in self.halves])
-            return torch.cat([op.body(x).contiguous() for op in self.operations], 1)
-        norm, stride = None, self.stride
-        for depthwise, points in self.rounds:
-            x = functions.depthwise(x, norm, [kernel.tensor() for kernel in depthwise], stride, self.dilation, training)
-            x = pointwise(x, points.tensor())
-            norm, stride = self.middle, 1
         return x
 
 
-FAMILIES = (("sep_conv_3x3", "sep_conv_5x5"), ("dil_conv_3x3", "dil_conv_5x5"), ("skip_connect",), ("max_pool_3x3", "avg_pool_3x3"))
+class Pools(Chain):
+    def groups(self, x: Tensor, functions: Any, training: bool) -> Tensor:
+        return torch.cat([op.body(x).contiguous() for op in self.operations], 1)
+
+
+class Reductions(Chain):
+    """skip_connect at stride 2."""
+
+    def __init__(self, operations: list[Any], *others: Any) -> None:
+        super().__init__(operations, *others)
+        self.halves = [Stacked([op.convs[i].weight for op in operations]) for i in (0, 1)]
+
+    def groups(self, x: Tensor, functions: Any, training: bool) -> Tensor:
+        return factorized(F.relu(x), [half.tensor() for half in self.halves])
+
+
+class Convolutions(Chain):
+    """Separable convolutions, and the dilated ones, which join them in their second round."""
+
+    def __init__(self, operations: list[Any], *others: Any) -> None:
+        super().__init__(operations, *others)
+        twice, once = ([op for op in operations if isinstance(op, kind)] for kind in (SepConv, DilConv))
+        self.rounds = [_by_side([op.depthwise[i] for op in twice]) for i in (0, 1)]
+        self.dilated = _by_side([op.depthwise for op in once])
+        self.last = Stacked([conv.weight for conv in (*(op.pointwise[1] for op in twice), *(op.pointwise for op in once))])
+        if twice:
+            self.first, self.middle = Stacked([op.pointwise[0].weight for op in twice]), Statistics([op.middle for op in twice])
+
+    def groups(self, x: Tensor, functions: Any, training: bool) -> Tensor:
+        first, second, dilated = ({k: kernels.tensor() for k, kernels in sides.items()} for sides in (*self.rounds, self.dilated))
+        parts = []
+        if first:
+            y = functions.depthwise([Part(x, None, first, self.stride, 1)], training)
+            parts.append(Part(pointwise(y, self.first.tensor()), self.middle, second, 1, 1))
+        if dilated:
+            parts.append(Part(x, None, dilated, self.stride, 2))
+        return pointwise(functions.depthwise(parts, training), self.last.tensor())
+
+
+def _by_side(weights: list[Tensor]) -> dict[int, Stacked]:
+    sides = sorted({weight.shape[3] for weight in weights})
+    return {side: Stacked([weight for weight in weights if weight.shape[3] == side]) for side in sides}
+
+
+#: The kinds whose operations are computed together.
+FAMILIES: dict[tuple[str, ...], type[Chain]] = {
+    ("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"): Convolutions,
+    ("skip_connect",): Reductions,
+    ("max_pool_3x3", "avg_pool_3x3"): Pools,
+}
 
 
 class Plan:
@@ -189,7 +211,7 @@ class Plan:
         for j in range(1 + cell.nodes):
             self.chains.append([])
             first = max(2, j + 1)  # of the nodes that are still open
-            for kinds in FAMILIES:
+            for kinds, family in FAMILIES.items():
                 made, found = list[nn.Module](), []
                 for o in (cell.operations.index(kind) for kind in kinds if kind in cell.operations):
                     for e, (source, target) in enumerate(graph):
@@ -198,7 +220,8 @@ class Plan:
                             made += [own] if own is not None and own not in made else []
                             found.append((0 if own is None else made.index(own), target - first, e * count + o))
                 if found:
-                    self.chains[j].append(Chain(made, found, 2 + cell.nodes - first, cell.stride(j), device))
+                    chain = family if made else Chain
+                    self.chains[j].append(chain(made, found, 2 + cell.nodes - first, cell.stride(j), device))
         entries = [chain.entries.found for chains in self.chains for chain in chains]
         self.counts = [len(found) for found in entries]
         self.columns = torch.tensor([column for found in entries for _, _, column in found], dtype=torch.int64, device=device)
@@ -216,7 +239,7 @@ def fastest_functions(device: torch.device) -> Any:
             from .triton_depthwise import TritonFunctions
 
             image, weight = torch.ones(1, 1, 4, 4, device=device), torch.ones(1, 1, 1, 3, 3, device=device)
-            TritonFunctions.depthwise(image, None, [weight], 1, 1, False)
+            TritonFunctions.depthwise([Part(image, None, {3: weight}, 1, 1)], False)
             return TritonFunctions
         except Exception as error:
             print(f"Triton does not run here, and torch takes its place: {' '.join(str(error).split())[:160]}", file=sys.stderr)
@@ -257,12 +280,13 @@ class BatchedSupernet(Supernet):
         ]
         b, c, h, w = sources[1].shape
         h, w = -(-h // cell.stride(0)), -(-w // cell.stride(0))
-        weights, total = plan.weights(phi), sources[1].new_zeros(cell.nodes, b, c * h * w)  # the sums of the nodes that are still open
+        weights, total = plan.weights(phi), None  # the sums of the nodes that are still open
         for j, chains in enumerate(plan.chains):
             for chain in chains:
                 y = chain.groups(sources[j], functions, self.training)
                 total = functions.mix(total, y, chain.norm, chain.entries, next(weights), self.training)
             if j >= 1:
+                total = sources[1].new_zeros(cell.nodes + 1 - j, b, c * h * w) if total is None else total  # so far all are `none`
                 node, total = total.split([1, len(total) - 1])
                 sources.append(node.reshape(b, c, h, w))
         return torch.cat(sources[2:], 1)

@@ -101,19 +101,30 @@ def single(device: torch.device) -> dict[str, Tensor]:
     return Entries([(0, 0, 0)], 1, 1, device).index | {"phi": torch.ones(1, device=device)}
 
 
+def sizes(y: Tensor, groups: int, norm: bool) -> dict[str, Any]:
+    """What the kernels of this file are told of y (B, G·C, H, W), and of their tiles."""
+    b, channels, h, w = y.shape
+    return {"B": b, "C": channels // groups, "G": groups, "HW": h * w, "NORM": norm, "ACC": IN[y.dtype], **tiles(h * w)}
+
+
+def sums(g: Tensor, y: Tensor, mean: Tensor, inverse: Tensor, index: dict[str, Tensor], given: dict[str, Any]) -> Tensor:
+    """(chunks, 2, entries, C): for each entry Σ of g of its target, and Σ of it with the normalised y of its group."""
+    n = len(index["groups"])
+    partial = blank(y, triton.cdiv(given["B"], IMAGES), 2, n, given["C"])
+    grid = (triton.cdiv(given["C"], given["BC"]), n, len(partial))
+    _sums[grid](g, y, mean, inverse, index["groups"], index["targets"], partial, ENTRIES=n, IMAGES=IMAGES, **given)
+    return partial
+
+
 def moments(x: Tensor, norm: Statistics, training: bool) -> tuple[Tensor, Tensor]:
     """Mean and 1/√(variance + ε) of each channel, (G·C,); in training of this batch, and the running statistics are moved."""
     if not training:
         return norm.mean, (norm.variance + norm.one.eps).rsqrt()
     b, ch, h, w = x.shape
-    chunks, tile, ix = triton.cdiv(b, IMAGES), tiles(h * w), single(x.device)
-    partial = blank(x, chunks, 2, ch)
     mean, inverse = blank(x, 2, ch)
-    _sums[(triton.cdiv(ch, tile["BC"]), 1, chunks)](
-        x, x, x, x, ix["groups"], ix["targets"], partial, b, ch, 1, 1, h * w, NORM=False, IMAGES=IMAGES, **tile, ACC=IN[x.dtype]
-    )
+    partial = sums(x, x, x, x, single(x.device), sizes(x, 1, False))
     _finish_moments[(triton.cdiv(ch, 128),)](
-        partial, mean, inverse, norm.mean, norm.variance, chunks, ch, b * h * w, norm.one.momentum, norm.one.eps, 128, IN[x.dtype]
+        partial, mean, inverse, norm.mean, norm.variance, len(partial), ch, b * h * w, norm.one.momentum, norm.one.eps, 128, IN[x.dtype]
     )
     return mean, inverse
 
@@ -124,13 +135,16 @@ def moments(x: Tensor, norm: Statistics, training: bool) -> tuple[Tensor, Tensor
 @triton.jit(do_not_specialize=["B", "C", "G"])
 def _mix(
     y, mean, inverse, total, phi, groups, starts, out, B, C, G, HW: tl.constexpr,
-    NORM: tl.constexpr, BC: tl.constexpr, PB: tl.constexpr, ACC: tl.constexpr,
+    ADD: tl.constexpr, NORM: tl.constexpr, BC: tl.constexpr, PB: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
+    """out (T, B, C·HW): ΣΦ·y over the entries of each target, with ADD on top of total."""
     c, p, _ = place(C, PB, BC)
     t, b = tl.program_id(1), tl.program_id(2).to(tl.int64)
     ok, safe = (c < C) & (p < HW), tl.minimum(c, C - 1)
     at = ((t * B + b) * C + c) * HW + p
-    sum_ = tl.load(total + at, mask=ok, other=0.0).to(ACC)
+    sum_ = tl.zeros([BC, PB], ACC)
+    if ADD:
+        sum_ += tl.load(total + at, mask=ok, other=0.0).to(ACC)
     for n in range(tl.load(starts + t), tl.load(starts + t + 1)):
         channel = tl.load(groups + n) * C + safe
         v = normal(y, (b * G * C + channel) * HW + p, mean, inverse, channel, ok, NORM, ACC)
@@ -163,52 +177,51 @@ def _mix_backward(
     tl.store(gy + at, d, mask=ok)
 
 
-def averaged(pixels: int, training: bool) -> float:
-    """What BatchNorm's gradient divides its sums by: in training the pixels that its statistics are of; else they do not count."""
-    return float(pixels) if training else math.inf
+def unmix(
+    g: Tensor, y: Tensor, mean: Tensor, inverse: Tensor, phi: Tensor, total: Tensor, index: dict[str, Tensor], gy: Tensor,
+    given: dict[str, Any], training: bool,
+) -> Tensor:  # fmt: skip
+    """`_mix_backward` into gy. total: of `sums`. What BatchNorm divides them by are the pixels that its statistics are of; else they
+    do not count."""
+    pixels = float(given["B"] * given["HW"]) if training else math.inf
+    grid = (triton.cdiv(given["C"], given["BC"]) * triton.cdiv(given["HW"], given["PB"]), given["G"], given["B"])
+    _mix_backward[grid](
+        g, y, mean, inverse, phi, total, index["order"], index["targets"], index["by_group"], gy, ENTRIES=len(phi), N=pixels, **given
+    )
+    return gy
 
 
-def norm_backward(gz: Tensor, x: Tensor, mean: Tensor, inverse: Tensor, sums: Tensor, training: bool) -> None:
-    """Make of the gradient of the normalised x that of x, in place. sums: (2, G·C) of gz, and of gz with the normalised x."""
-    (b, ch, h, w), ix = x.shape, single(x.device)
-    tile = tiles(h * w)
-    _mix_backward[(triton.cdiv(ch, tile["BC"]) * triton.cdiv(h * w, tile["PB"]), 1, b)](
-        gz, x, mean, inverse, ix["phi"], sums, ix["order"], ix["targets"], ix["by_group"], gz, b, ch, 1, 1,
-        averaged(b * h * w, training), h * w, NORM=True, **tile, ACC=IN[x.dtype],
-    )  # fmt: skip
+def norm_backward(gz: Tensor, x: Tensor, mean: Tensor, inverse: Tensor, total: Tensor, training: bool) -> Tensor:
+    """Make of the gradient of the normalised x that of x, in place. total: (2, G·C), the sums of gz, and of gz with the normalised x."""
+    index = single(x.device)
+    return unmix(gz, x, mean, inverse, index["phi"], total, index, gz, sizes(x, 1, True), training)
 
 
 class Mix(torch.autograd.Function):
     """`PlainFunctions.mix`."""
 
     @staticmethod
-    def forward(ctx: Any, total: Tensor, y: Tensor, phi: Tensor, norm: Statistics | None, entries: Entries, training: bool) -> Tensor:
-        total, y, phi, ix = total.contiguous(), y.contiguous(), phi.contiguous(), entries.index
-        b, ch, h, w = y.shape
-        c, tile = ch // entries.groups, tiles(h * w)
+    def forward(
+        ctx: Any, total: Tensor | None, y: Tensor, phi: Tensor, norm: Statistics | None, entries: Entries, training: bool
+    ) -> Tensor:
+        y, phi, index, given = y.contiguous(), phi.contiguous(), entries.index, sizes(y, entries.groups, norm is not None)
+        b, c, hw = given["B"], given["C"], given["HW"]
         mean, inverse = (y, y) if norm is None else moments(y, norm, training)
-        out = torch.empty_like(total)
-        ctx.sizes, ctx.flags = (b, c, entries.groups), {"HW": h * w, "NORM": norm is not None, "ACC": IN[y.dtype], **tile}
-        grid = (triton.cdiv(c, tile["BC"]) * triton.cdiv(h * w, tile["PB"]), entries.targets, b)
-        _mix[grid](y, mean, inverse, total, phi, ix["groups"], ix["by_target"], out, *ctx.sizes, **ctx.flags)
+        out = y.new_empty(entries.targets, b, c * hw)
+        before = out if total is None else total.contiguous()
+        grid = (triton.cdiv(c, given["BC"]) * triton.cdiv(hw, given["PB"]), entries.targets, b)
+        _mix[grid](y, mean, inverse, before, phi, index["groups"], index["by_target"], out, ADD=total is not None, **given)
         ctx.save_for_backward(y, mean, inverse, phi)
-        ctx.entries, ctx.training = entries, training
+        ctx.index, ctx.given, ctx.training = index, given, training
         return out
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        y, mean, inverse, phi = ctx.saved_tensors
-        g, ix, n, (b, c, groups), flags = g.contiguous(), ctx.entries.index, len(ctx.entries.found), ctx.sizes, ctx.flags
-        gy, gphi, sums, rows, hw = None, None, phi, triton.cdiv(c, flags["BC"]), flags["HW"]
-        if flags["NORM"] or ctx.needs_input_grad[2]:
-            partial = blank(y, triton.cdiv(b, IMAGES), 2, n, c)
-            _sums[(rows, n, len(partial))](g, y, mean, inverse, ix["groups"], ix["targets"], partial, *ctx.sizes, n, **flags, IMAGES=IMAGES)
-            sums = partial.sum(0)
-            gphi = sums[1].sum(-1).to(phi.dtype) if ctx.needs_input_grad[2] else None
+        (y, mean, inverse, phi), g, total, gy, gphi = ctx.saved_tensors, g.contiguous(), ctx.saved_tensors[3], None, None
+        if ctx.given["NORM"] or ctx.needs_input_grad[2]:
+            total = sums(g, y, mean, inverse, ctx.index, ctx.given).sum(0)
+        if ctx.needs_input_grad[2]:
+            gphi = total[1].sum(-1).to(phi.dtype)
         if ctx.needs_input_grad[1]:
-            gy = torch.empty_like(y)
-            _mix_backward[(rows * triton.cdiv(hw, flags["PB"]), groups, b)](
-                g, y, mean, inverse, phi, sums, ix["order"], ix["targets"], ix["by_group"], gy, *ctx.sizes, n,
-                averaged(b * hw, ctx.training), **flags,
-            )  # fmt: skip
+            gy = unmix(g, y, mean, inverse, phi, total, ctx.index, torch.empty_like(y), ctx.given, ctx.training)
         return (g if ctx.needs_input_grad[0] else None), gy, gphi, None, None, None

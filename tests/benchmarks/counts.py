@@ -76,7 +76,7 @@ class Counts(TorchDispatchMode):
 #: The kernels, and the places of the arguments that they write.
 KERNELS = {
     "_sums": (6,), "_finish_moments": (1, 2, 3, 4), "_mix": (7,), "_mix_backward": (9,), "_forward": (5,), "_backward": (6, 7),
-    "_weight_gradient": (4,),
+    "_weight_gradient": (4, 5),
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from asap.networks.cuda import BatchedSupernet, Entries, PlainFunctions, Statistics
+from asap.networks.cuda import BatchedSupernet, Entries, Part, PlainFunctions, Statistics
 from asap.paper.space import CELL_KINDS
 
 triton = pytest.importorskip("triton", reason="Triton comes with torch for CUDA")
@@ -52,14 +52,27 @@ def test_depthwise(kernels, stride, dilation, normed, counts, side, dtype):
     torch.manual_seed(0)
     channels, limit = 2, 1e-7 if dtype == torch.float64 else 1e-5
     x = torch.randn(3, sum(counts) * channels if normed else channels, side, side, dtype=dtype, requires_grad=True)
-    weights = [torch.randn(n, channels, 1, k, k, dtype=dtype, requires_grad=True) for n, k in zip(counts, (3, 5), strict=True) if n]
+    weights = {k: torch.randn(n, channels, 1, k, k, dtype=dtype, requires_grad=True) for n, k in zip(counts, (3, 5), strict=True) if n}
 
     def call(functions, norm):
-        return functions.depthwise(x, norm, weights, stride, dilation, True)
+        return functions.depthwise([Part(x, norm, weights, stride, dilation)], True)
 
-    assert apart(call, kernels, [x, *weights], (lambda: norms(sum(counts), channels, dtype)) if normed else None) < limit
+    assert apart(call, kernels, [x, *weights.values()], (lambda: norms(sum(counts), channels, dtype)) if normed else None) < limit
 
 
+def test_depthwise_convolutions_of_two_sources_beside_one_another(kernels):
+    torch.manual_seed(0)
+    sources = [torch.randn(3, channels, side, side, dtype=torch.float64, requires_grad=True) for channels, side in ((4, 4), (2, 8))]
+    weights = [torch.randn(n, 2, 1, k, k, dtype=torch.float64, requires_grad=True) for n, k in ((1, 3), (1, 5), (2, 3), (1, 5))]
+
+    def call(functions, norm):
+        separable = Part(sources[0], norm, {3: weights[0], 5: weights[1]}, 1, 1)
+        return functions.depthwise([separable, Part(sources[1], None, {3: weights[2], 5: weights[3]}, 2, 2)], True)
+
+    assert apart(call, kernels, [*sources, *weights], lambda: norms(2, 2, torch.float64)) < 1e-7
+
+
+@pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize(
     ("found", "groups", "normed", "dtype"),
     [
@@ -68,7 +81,7 @@ def test_depthwise(kernels, stride, dilation, normed, counts, side, dtype):
         ([(0, 0, 3), (0, 2, 4)], 1, False, torch.float64),
     ],
 )
-def test_mix(kernels, found, groups, normed, dtype):
+def test_mix(kernels, found, groups, normed, dtype, first):
     torch.manual_seed(0)
     entries = Entries(found, groups, 3, torch.device("cpu"))
     y = torch.randn(4, groups * 2, 3, 3, dtype=dtype, requires_grad=True)
@@ -76,9 +89,9 @@ def test_mix(kernels, found, groups, normed, dtype):
     total = torch.randn(3, 4, 18, dtype=dtype, requires_grad=True)
 
     def call(functions, norm):
-        return functions.mix(total, y, norm, entries, phi, True)
+        return functions.mix(None if first else total, y, norm, entries, phi, True)
 
-    assert apart(call, kernels, [y, phi, total], (lambda: norms(groups, 2, dtype)) if normed else None) < (
+    assert apart(call, kernels, [y, phi] if first else [y, phi, total], (lambda: norms(groups, 2, dtype)) if normed else None) < (
         1e-7 if dtype == torch.float64 else 1e-5
     )
 
