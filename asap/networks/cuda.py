@@ -2,8 +2,8 @@
 
 A GPU waits for launches, not for sums. So the tensors of the edges that leave a source are groups of channels,
 (B, G·C, H, W), and what leaves a source is at most three `Chain`s, of a few functions each, whatever the number of edges.
-Weights, BatchNorm's statistics and the optimizer are those of `Supernet`: their memory is laid side by side (`Stacked`,
-`Statistics`), so that a checkpoint of either network is one of the other. Here tensors are contiguous, not channels_last.
+Weights, BatchNorm's statistics and the optimizer are those of `Supernet`: a checkpoint of either network is one of the other. The
+running statistics of a chain lie side by side in memory (`Statistics`). Here tensors are contiguous, not channels_last.
 
 `PlainFunctions` is what the chains are made of, in torch; triton.py has the same functions fused.
 """
@@ -22,33 +22,6 @@ from torch import Tensor, nn
 from ..paper.space import edges
 from .operations import DilConv, FactorizedReduce, SepConv, Source
 from .supernet import Supernet
-
-
-class _Laid(torch.autograd.Function):
-    """The memory that parameters (…) share, (G, …); its gradient is theirs, piece by piece, and nothing is copied."""
-
-    @staticmethod
-    def forward(ctx: Any, memory: Tensor, *parameters: Tensor) -> Tensor:
-        return memory.view_as(memory)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *grad.reshape(-1).view(grad.shape).unbind()  # of the very strides of the parameters, or each would be copied
-
-
-class Stacked:
-    """Parameters of one shape, laid side by side in memory; they stay parameters of their own."""
-
-    def __init__(self, parameters: list[Tensor]) -> None:
-        self.parameters = parameters
-        self.memory = torch.stack([p.detach().contiguous() for p in parameters])
-        for parameter, piece in zip(parameters, self.memory, strict=True):
-            parameter.data = piece
-            parameter.grad = None  # it may have had other strides
-
-    def tensor(self) -> Tensor:
-        """(G, …)"""
-        return _Laid.apply(self.memory, *self.parameters)
 
 
 class Statistics:
@@ -70,14 +43,12 @@ class Entries:
 
     def __init__(self, found: list[tuple[int, int, int]], groups: int, targets: int, device: torch.device) -> None:
         self.found, self.groups, self.targets = sorted(found, key=lambda e: (e[1], e[0])), groups, targets
-        group, target, _ = torch.tensor(self.found).T.contiguous()
-        order = group.argsort(stable=True)
-        by_target, by_group = (
-            torch.searchsorted(numbers.contiguous(), torch.arange(count + 1)) for numbers, count in ((target, targets), (group[order], groups))
-        )
-        index = {"groups": group, "targets": target, "order": order, "by_target": by_target, "by_group": by_group}
+        group, target, _ = torch.tensor(self.found).T
+        starts = [F.pad(numbers.bincount(minlength=n).cumsum(0), (1, 0)) for numbers, n in ((target, targets), (group, groups))]
+        by_group = group.argsort(stable=True)
+        index = {"groups": group, "targets": target, "order": by_group, "by_target": starts[0], "by_group": starts[1]}
         #: each entry's group and target; their order by group; where each target's and each group's begin
-        self.index = {name: value.to(device, torch.int32) for name, value in index.items()}
+        self.index = {name: value.contiguous().to(device, torch.int32) for name, value in index.items()}
 
 
 class Part(NamedTuple):
@@ -158,12 +129,8 @@ class Pools(Chain):
 class Reductions(Chain):
     """skip_connect at stride 2."""
 
-    def __init__(self, operations: list[Any], *others: Any) -> None:
-        super().__init__(operations, *others)
-        self.halves = [Stacked([op.convs[i].weight for op in operations]) for i in (0, 1)]
-
     def groups(self, x: Tensor, functions: Any, training: bool) -> Tensor:
-        return factorized(F.relu(x), [half.tensor() for half in self.halves])
+        return factorized(F.relu(x), [torch.stack([op.convs[i].weight for op in self.operations]) for i in (0, 1)])
 
 
 class Convolutions(Chain):
@@ -171,27 +138,23 @@ class Convolutions(Chain):
 
     def __init__(self, operations: list[Any], *others: Any) -> None:
         super().__init__(operations, *others)
-        twice, once = ([op for op in operations if isinstance(op, kind)] for kind in (SepConv, DilConv))
-        self.rounds = [_by_side([op.depthwise[i] for op in twice]) for i in (0, 1)]
-        self.dilated = _by_side([op.depthwise for op in once])
-        self.last = Stacked([conv.weight for conv in (*(op.pointwise[1] for op in twice), *(op.pointwise for op in once))])
-        if twice:
-            self.first, self.middle = Stacked([op.pointwise[0].weight for op in twice]), Statistics([op.middle for op in twice])
+        self.twice, self.once = ([op for op in operations if isinstance(op, kind)] for kind in (SepConv, DilConv))
+        self.middle = Statistics([op.middle for op in self.twice]) if self.twice else None
 
     def groups(self, x: Tensor, functions: Any, training: bool) -> Tensor:
-        first, second, dilated = ({k: kernels.tensor() for k, kernels in sides.items()} for sides in (*self.rounds, self.dilated))
-        parts = []
-        if first:
-            y = functions.depthwise([Part(x, None, first, self.stride, 1)], training)
-            parts.append(Part(pointwise(y, self.first.tensor()), self.middle, second, 1, 1))
-        if dilated:
-            parts.append(Part(x, None, dilated, self.stride, 2))
-        return pointwise(functions.depthwise(parts, training), self.last.tensor())
+        parts, last = [], [*(op.pointwise[1] for op in self.twice), *(op.pointwise for op in self.once)]
+        if self.twice:
+            y = functions.depthwise([Part(x, None, _by_side([op.depthwise[0] for op in self.twice]), self.stride, 1)], training)
+            y = pointwise(y, torch.stack([op.pointwise[0].weight for op in self.twice]))
+            parts.append(Part(y, self.middle, _by_side([op.depthwise[1] for op in self.twice]), 1, 1))
+        if self.once:
+            parts.append(Part(x, None, _by_side([op.depthwise for op in self.once]), self.stride, 2))
+        return pointwise(functions.depthwise(parts, training), torch.stack([conv.weight for conv in last]))
 
 
-def _by_side(weights: list[Tensor]) -> dict[int, Stacked]:
+def _by_side(weights: list[Tensor]) -> dict[int, Tensor]:
     sides = sorted({weight.shape[3] for weight in weights})
-    return {side: Stacked([weight for weight in weights if weight.shape[3] == side]) for side in sides}
+    return {side: torch.stack([weight for weight in weights if weight.shape[3] == side]) for side in sides}
 
 
 #: The kinds whose operations are computed together.
