@@ -33,9 +33,9 @@ class Statistics:
         for norm, mean, variance in zip(norms, self.mean.view(len(norms), -1), self.variance.view(len(norms), -1), strict=True):
             norm.running_mean, norm.running_var = mean, variance
 
-    def normalise(self, x: Tensor, training: bool) -> Tensor:
+    def normalise(self, x: Tensor) -> Tensor:
         """BatchNorm of x (B, G·C, H, W) by torch."""
-        return F.batch_norm(x, self.mean, self.variance, None, None, training, self.one.momentum or 0.0, self.one.eps)
+        return F.batch_norm(x, self.mean, self.variance, None, None, self.one.training, self.one.momentum or 0.0, self.one.eps)
 
 
 class Entries:
@@ -65,12 +65,12 @@ class PlainFunctions:
     """The functions of a chain in torch. Tensors are (B, G·C, H, W): G groups of C channels."""
 
     @staticmethod
-    def depthwise(parts: list[Part], training: bool) -> Tensor:
+    def depthwise(parts: list[Part]) -> Tensor:
         """The convolutions of all parts beside one another, (B, G·C, H, W)."""
         outputs = []
         for x, norm, weights, stride, dilation in parts:
             counts, c = [len(weight) for weight in weights.values()], next(iter(weights.values())).shape[1]
-            x = F.relu(x if norm is None else norm.normalise(x, training)).unflatten(1, (-1, c))
+            x = F.relu(x if norm is None else norm.normalise(x)).unflatten(1, (-1, c))
             x = x.expand(-1, sum(counts), -1, -1, -1)
             for (side, weight), read in zip(weights.items(), x.split(counts, 1), strict=True):
                 channels = len(weight) * c
@@ -78,15 +78,15 @@ class PlainFunctions:
         return torch.cat(outputs, 1)
 
     @staticmethod
-    def mix(total: Tensor | None, y: Tensor, norm: Statistics | None, entries: Entries, phi: Tensor, training: bool) -> Tensor:
-        """total (T, B, C·H·W; None: 0) + for each target the sum of its entries' Φ·BatchNorm(y's group), (T, B, C·H·W).
+    def mix(total: Tensor | None, y: Tensor, norm: Statistics | None, entries: Entries, phi: Tensor) -> Tensor:
+        """total (T, B, C, H, W; None: 0) + for each target the sum of its entries' Φ·BatchNorm(y's group), (T, B, C, H, W).
 
         y: (B, G·C, H, W). phi: (n,), an entry's. Without `norm` there is no BatchNorm.
         """
-        y = (y if norm is None else norm.normalise(y, training)).view(len(y), entries.groups, -1)
+        y = (y if norm is None else norm.normalise(y)).unflatten(1, (entries.groups, -1))
         places = (entries.index["targets"].long(), entries.index["groups"].long())
         matrix = phi.new_zeros(entries.targets, entries.groups).index_put(places, phi).to(y.dtype)
-        mixed = torch.matmul(matrix, y).transpose(0, 1)
+        mixed = torch.einsum("tg,bgchw->tbchw", matrix, y)
         return mixed if total is None else total + mixed
 
 
@@ -98,9 +98,10 @@ def pointwise(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def factorized(x: Tensor, weights: list[Tensor]) -> Tensor:
-    """`FactorizedReduce` without its ReLU and BatchNorm, G of one x (B, C, H, W): weights two of (G, D, C, 1, 1) → (B, G·2D, H/2, W/2)."""
-    if x.shape[2] % 2 or x.shape[3] % 2:
-        x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
+    """`FactorizedReduce` without its ReLU and BatchNorm, G of one x (B, C, H, W) of even sides.
+
+    weights: two of (G, D, C, 1, 1) → (B, G·2D, H/2, W/2).
+    """
     b, c, h, w = x.shape
     corners = x.view(b, c, h // 2, 2, w // 2, 2).diagonal(0, 3, 5).permute(4, 0, 1, 2, 3).reshape(2, b, 1, c, -1)  # x[:, :, i::2, i::2]
     halves = [torch.matmul(weight.flatten(2), corner) for weight, corner in zip(weights, corners, strict=True)]  # (B, G, D, H·W)
@@ -110,59 +111,59 @@ def factorized(x: Tensor, weights: list[Tensor]) -> Tensor:
 class Chain:
     """The operations of one family that leave a source node. As it is, the source itself: skip_connect at stride 1."""
 
+    kinds: tuple[str, ...] = ()
+
     def __init__(self, operations: list[Any], found: list[tuple[int, int, int]], targets: int, stride: int, device: torch.device) -> None:
         """operations: by kind, in the order of their family. found: the `Entries`, whose groups they are."""
         self.operations, self.stride = operations, stride
         self.entries = Entries(found, max(1, len(operations)), targets, device)
         self.norm = Statistics([op.norm for op in operations]) if operations else None
 
-    def groups(self, x: Tensor, functions: Any, training: bool) -> Tensor:
+    def groups(self, x: Tensor, functions: Any) -> Tensor:
         """What the operations make of the source x (B, C, H, W) before their last BatchNorm: (B, G·C, H, W)."""
         return x
 
 
 class Pools(Chain):
-    def groups(self, x: Tensor, functions: Any, training: bool) -> Tensor:
+    kinds = ("max_pool_3x3", "avg_pool_3x3")
+
+    def groups(self, x: Tensor, functions: Any) -> Tensor:
         return torch.cat([op.body(x).contiguous() for op in self.operations], 1)
 
 
 class Reductions(Chain):
     """skip_connect at stride 2."""
 
-    def groups(self, x: Tensor, functions: Any, training: bool) -> Tensor:
+    kinds = ("skip_connect",)
+
+    def groups(self, x: Tensor, functions: Any) -> Tensor:
         return factorized(F.relu(x), [torch.stack([op.convs[i].weight for op in self.operations]) for i in (0, 1)])
 
 
 class Convolutions(Chain):
     """Separable convolutions, and the dilated ones, which join them in their second round."""
 
+    kinds = ("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5")
+
     def __init__(self, operations: list[Any], *others: Any) -> None:
         super().__init__(operations, *others)
         self.twice, self.once = ([op for op in operations if isinstance(op, kind)] for kind in (SepConv, DilConv))
         self.middle = Statistics([op.middle for op in self.twice]) if self.twice else None
 
-    def groups(self, x: Tensor, functions: Any, training: bool) -> Tensor:
+    def groups(self, x: Tensor, functions: Any) -> Tensor:
         parts, last = [], [*(op.pointwise[1] for op in self.twice), *(op.pointwise for op in self.once)]
         if self.twice:
-            y = functions.depthwise([Part(x, None, _by_side([op.depthwise[0] for op in self.twice]), self.stride, 1)], training)
+            y = functions.depthwise([Part(x, None, _by_side([op.depthwise[0] for op in self.twice]), self.stride, 1)])
             y = pointwise(y, torch.stack([op.pointwise[0].weight for op in self.twice]))
             parts.append(Part(y, self.middle, _by_side([op.depthwise[1] for op in self.twice]), 1, 1))
         if self.once:
             parts.append(Part(x, None, _by_side([op.depthwise for op in self.once]), self.stride, 2))
-        return pointwise(functions.depthwise(parts, training), torch.stack([conv.weight for conv in last]))
+        return pointwise(functions.depthwise(parts), torch.stack([conv.weight for conv in last]))
 
 
 def _by_side(weights: list[Tensor]) -> dict[int, Tensor]:
     sides = sorted({weight.shape[3] for weight in weights})
     return {side: torch.stack([weight for weight in weights if weight.shape[3] == side]) for side in sides}
-
-
-#: The kinds whose operations are computed together.
-FAMILIES: dict[tuple[str, ...], type[Chain]] = {
-    ("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"): Convolutions,
-    ("skip_connect",): Reductions,
-    ("max_pool_3x3", "avg_pool_3x3"): Pools,
-}
 
 
 class Plan:
@@ -174,9 +175,9 @@ class Plan:
         for j in range(1 + cell.nodes):
             self.chains.append([])
             first = max(2, j + 1)  # of the nodes that are still open
-            for kinds, family in FAMILIES.items():
+            for family in (Convolutions, Reductions, Pools):
                 made, found = list[nn.Module](), []
-                for o in (cell.operations.index(kind) for kind in kinds if kind in cell.operations):
+                for o in (cell.operations.index(kind) for kind in family.kinds if kind in cell.operations):
                     for e, (source, target) in enumerate(graph):
                         if source == j and alive[e, o]:
                             own = {**cell.pools[j], **cell.edges[e]}.get(cell.operations[o])
@@ -199,11 +200,11 @@ def fastest_functions(device: torch.device) -> Any:
     """Triton's functions on a CUDA device where they run, which wants a C compiler; else the plain ones."""
     if device.type == "cuda":
         try:
-            from .triton_depthwise import TritonFunctions
+            from . import triton_depthwise as functions
 
             image, weight = torch.ones(1, 1, 4, 4, device=device), torch.ones(1, 1, 1, 3, 3, device=device)
-            TritonFunctions.depthwise([Part(image, None, {3: weight}, 1, 1)], False)
-            return TritonFunctions
+            functions.depthwise([Part(image, None, {3: weight}, 1, 1)])
+            return functions
         except Exception as error:
             print(f"Triton does not run here, and torch takes its place: {' '.join(str(error).split())[:160]}", file=sys.stderr)
     return PlainFunctions
@@ -238,25 +239,23 @@ class BatchedSupernet(Supernet):
         return self.head(s1.x.mean((2, 3)))
 
     def _cell(self, cell: Any, plan: Plan, s0: Source, s1: Source, phi: Tensor, functions: Any) -> Tensor:
-        sources = [
-            _preprocess(module, s, isinstance(module, FactorizedReduce)) for module, s in zip(cell.preprocess, (s0, s1), strict=True)
-        ]
-        b, c, h, w = sources[1].shape
-        h, w = -(-h // cell.stride(0)), -(-w // cell.stride(0))
+        sources = [_preprocessed(module, s) for module, s in zip(cell.preprocess, (s0, s1), strict=True)]
         weights, total = plan.weights(phi), None  # the sums of the nodes that are still open
         for j, chains in enumerate(plan.chains):
             for chain in chains:
-                y = chain.groups(sources[j], functions, self.training)
-                total = functions.mix(total, y, chain.norm, chain.entries, next(weights), self.training)
+                total = functions.mix(total, chain.groups(sources[j], functions), chain.norm, chain.entries, next(weights))
             if j >= 1:
-                total = sources[1].new_zeros(cell.nodes + 1 - j, b, c * h * w) if total is None else total  # so far all are `none`
+                if total is None:  # so far there is only `none`
+                    total = torch.stack((cell.nodes + 1 - j) * [sources[1][:, :, :: cell.stride(1), :: cell.stride(1)] * 0])
                 node, total = total.split([1, len(total) - 1])
-                sources.append(node.reshape(b, c, h, w))
+                sources.append(node.squeeze(0))
         return torch.cat(sources[2:], 1)
 
 
-def _preprocess(module: Any, s: Source, reduces: bool) -> Tensor:
-    return module.norm(factorized(s.read("rectified"), [conv.weight[None] for conv in module.convs])) if reduces else module(s)
+def _preprocessed(module: Any, s: Source) -> Tensor:
+    if isinstance(module, FactorizedReduce):
+        return module.norm(factorized(s.read("rectified"), [conv.weight[None] for conv in module.convs]))
+    return module(s)
 
 
 def supernet_on(device: torch.device, batched: bool, *shape: Any) -> Supernet:

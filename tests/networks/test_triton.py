@@ -19,7 +19,7 @@ def kernels(monkeypatch):
 
     for module in (triton, triton_depthwise):
         monkeypatch.setattr(module, "IMAGES", 2)
-    return triton_depthwise.TritonFunctions
+    return triton_depthwise
 
 
 def norms(groups, channels, dtype):
@@ -55,19 +55,19 @@ def test_depthwise(kernels, stride, dilation, normed, counts, side, dtype):
     weights = {k: torch.randn(n, channels, 1, k, k, dtype=dtype, requires_grad=True) for n, k in zip(counts, (3, 5), strict=True) if n}
 
     def call(functions, norm):
-        return functions.depthwise([Part(x, norm, weights, stride, dilation)], True)
+        return functions.depthwise([Part(x, norm, weights, stride, dilation)])
 
     assert apart(call, kernels, [x, *weights.values()], (lambda: norms(sum(counts), channels, dtype)) if normed else None) < limit
 
 
 def test_depthwise_convolutions_of_two_sources_beside_one_another(kernels):
     torch.manual_seed(0)
-    sources = [torch.randn(3, channels, side, side, dtype=torch.float64, requires_grad=True) for channels, side in ((4, 4), (2, 8))]
+    sources = [torch.randn(3, channels, side, side, dtype=torch.float64, requires_grad=True) for channels, side in ((4, 2), (2, 4))]
     weights = [torch.randn(n, 2, 1, k, k, dtype=torch.float64, requires_grad=True) for n, k in ((1, 3), (1, 5), (2, 3), (1, 5))]
 
     def call(functions, norm):
         separable = Part(sources[0], norm, {3: weights[0], 5: weights[1]}, 1, 1)
-        return functions.depthwise([separable, Part(sources[1], None, {3: weights[2], 5: weights[3]}, 2, 2)], True)
+        return functions.depthwise([separable, Part(sources[1], None, {3: weights[2], 5: weights[3]}, 2, 2)])
 
     assert apart(call, kernels, [*sources, *weights], lambda: norms(2, 2, torch.float64)) < 1e-7
 
@@ -86,10 +86,10 @@ def test_mix(kernels, found, groups, normed, dtype, first):
     entries = Entries(found, groups, 3, torch.device("cpu"))
     y = torch.randn(4, groups * 2, 3, 3, dtype=dtype, requires_grad=True)
     phi = torch.rand(len(found), dtype=dtype, requires_grad=True)
-    total = torch.randn(3, 4, 18, dtype=dtype, requires_grad=True)
+    total = torch.randn(3, 4, 2, 3, 3, dtype=dtype, requires_grad=True)
 
     def call(functions, norm):
-        return functions.mix(None if first else total, y, norm, entries, phi, True)
+        return functions.mix(None if first else total, y, norm, entries, phi)
 
     assert apart(call, kernels, [y, phi] if first else [y, phi, total], (lambda: norms(groups, 2, dtype)) if normed else None) < (
         1e-7 if dtype == torch.float64 else 1e-5
