@@ -1,9 +1,8 @@
 """The supernet as a GPU computes it: all edges that leave a source node at once, kind by kind. The same function as `Supernet`.
 
-A GPU waits for launches, not for sums. So the tensors of the edges that leave a source are groups of channels,
-(B, G·C, H, W), and what leaves a source is at most three `Chain`s, of a few functions each, whatever the number of edges.
-Weights, BatchNorm's statistics and the optimizer are those of `Supernet`: a checkpoint of either network is one of the other. The
-running statistics of a chain lie side by side in memory (`Statistics`). Here tensors are contiguous, not channels_last.
+A GPU waits for launches, not for sums. So the tensors of the edges that leave a source are groups of channels, (B, G·C, H, W), contiguous,
+and what leaves a source is at most three `Chain`s, of a few functions each, whatever the number of edges. Weights, BatchNorm's statistics
+and the optimizer are those of `Supernet`: a checkpoint of either network is one of the other.
 
 `PlainFunctions` is what the chains are made of, in torch; triton.py has the same functions fused.
 """
@@ -11,8 +10,9 @@ running statistics of a chain lie side by side in memory (`Statistics`). Here te
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
+from itertools import product
 from typing import Any, NamedTuple
 
 import torch
@@ -52,11 +52,11 @@ class Entries:
 
 
 class Part(NamedTuple):
-    """Depthwise convolutions of one side by side: of ReLU(x), with `norm` of ReLU(BatchNorm(x))."""
+    """Depthwise convolutions of ReLU(x), or with `norm` of ReLU(BatchNorm(x)), beside one another."""
 
-    x: Tensor  # (B, C, H, W), which all read; with `norm` (B, K·C, H, W), a group for each
+    x: Tensor  # (B, C, H, W), which all read; with `norm` (B, G·C, H, W), a group for each
     norm: Statistics | None
-    weights: dict[int, Tensor]  # by side k, 3 before 5: (number of them, C, 1, k, k)
+    weights: list[Tensor]  # (C, 1, k, k), those of side 3 before those of 5
     stride: int
     dilation: int
 
@@ -69,12 +69,11 @@ class PlainFunctions:
         """The convolutions of all parts beside one another, (B, G·C, H, W)."""
         outputs = []
         for x, norm, weights, stride, dilation in parts:
-            counts, c = [len(weight) for weight in weights.values()], next(iter(weights.values())).shape[1]
-            x = F.relu(x if norm is None else norm.normalise(x)).unflatten(1, (-1, c))
-            x = x.expand(-1, sum(counts), -1, -1, -1)
-            for (side, weight), read in zip(weights.items(), x.split(counts, 1), strict=True):
-                channels = len(weight) * c
-                outputs.append(F.conv2d(read.flatten(1, 2), weight.flatten(0, 1), None, stride, dilation * (side // 2), dilation, channels))
+            c = len(weights[0])
+            groups = F.relu(x if norm is None else norm.normalise(x)).split(c, 1)
+            for i, weight in enumerate(weights):
+                read, padding = groups[0 if norm is None else i], dilation * (weight.shape[3] // 2)
+                outputs.append(F.conv2d(read, weight, None, stride, padding, dilation, c))
         return torch.cat(outputs, 1)
 
     @staticmethod
@@ -93,15 +92,11 @@ class PlainFunctions:
 def pointwise(x: Tensor, weight: Tensor) -> Tensor:
     """1×1 convolutions within groups: x (B, G·C, H, W), weight (G, D, C, 1, 1) → (B, G·D, H, W)."""
     b, _, h, w = x.shape
-    g, d, c = weight.shape[:3]
-    return torch.matmul(weight.flatten(2), x.view(b, g, c, h * w)).view(b, g * d, h, w)
+    return torch.matmul(weight.flatten(2), x.view(b, len(weight), -1, h * w)).view(b, -1, h, w)
 
 
 def factorized(x: Tensor, weights: list[Tensor]) -> Tensor:
-    """`FactorizedReduce` without its ReLU and BatchNorm, G of one x (B, C, H, W) of even sides.
-
-    weights: two of (G, D, C, 1, 1) → (B, G·2D, H/2, W/2).
-    """
+    """G of `FactorizedReduce` but for ReLU and BatchNorm: x (B, C, H, W) of even sides, weights 2·(G, D, C, 1, 1) → (B, G·2D, H/2, W/2)."""
     b, c, h, w = x.shape
     corners = x.view(b, c, h // 2, 2, w // 2, 2).diagonal(0, 3, 5).permute(4, 0, 1, 2, 3).reshape(2, b, 1, c, -1)  # x[:, :, i::2, i::2]
     halves = [torch.matmul(weight.flatten(2), corner) for weight, corner in zip(weights, corners, strict=True)]  # (B, G, D, H·W)
@@ -109,90 +104,57 @@ def factorized(x: Tensor, weights: list[Tensor]) -> Tensor:
 
 
 class Chain:
-    """The operations of one family that leave a source node. As it is, the source itself: skip_connect at stride 1."""
-
-    kinds: tuple[str, ...] = ()
+    """The operations of a family that leave a source node."""
 
     def __init__(self, operations: list[Any], found: list[tuple[int, int, int]], targets: int, stride: int, device: torch.device) -> None:
-        """operations: by kind, in the order of their family. found: the `Entries`, whose groups they are."""
+        """operations: by kind, in the order of `FAMILIES`; none stands for the source itself. found: the `Entries` of these groups."""
         self.operations, self.stride = operations, stride
         self.entries = Entries(found, max(1, len(operations)), targets, device)
         self.norm = Statistics([op.norm for op in operations]) if operations else None
-
-    def groups(self, x: Tensor, functions: Any) -> Tensor:
-        """What the operations make of the source x (B, C, H, W) before their last BatchNorm: (B, G·C, H, W)."""
-        return x
-
-
-class Pools(Chain):
-    kinds = ("max_pool_3x3", "avg_pool_3x3")
-
-    def groups(self, x: Tensor, functions: Any) -> Tensor:
-        return torch.cat([op.body(x).contiguous() for op in self.operations], 1)
-
-
-class Reductions(Chain):
-    """skip_connect at stride 2."""
-
-    kinds = ("skip_connect",)
-
-    def groups(self, x: Tensor, functions: Any) -> Tensor:
-        return factorized(F.relu(x), [torch.stack([op.convs[i].weight for op in self.operations]) for i in (0, 1)])
-
-
-class Convolutions(Chain):
-    """Separable convolutions, and the dilated ones, which join them in their second round."""
-
-    kinds = ("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5")
-
-    def __init__(self, operations: list[Any], *others: Any) -> None:
-        super().__init__(operations, *others)
-        self.twice, self.once = ([op for op in operations if isinstance(op, kind)] for kind in (SepConv, DilConv))
+        self.twice: list[Any] = [op for op in operations if isinstance(op, SepConv)]
+        self.once: list[Any] = [op for op in operations if isinstance(op, DilConv)]
         self.middle = Statistics([op.middle for op in self.twice]) if self.twice else None
 
     def groups(self, x: Tensor, functions: Any) -> Tensor:
+        """What the operations make of the source x (B, C, H, W) before their last BatchNorm: (B, G·C, H, W)."""
+        if not self.operations:
+            return x
+        if isinstance(self.operations[0], FactorizedReduce):
+            return factorized(F.relu(x), [torch.stack([op.convs[i].weight for op in self.operations]) for i in (0, 1)])
+        if not (self.twice or self.once):
+            return torch.cat([op.body(x).contiguous() for op in self.operations], 1)
         parts, last = [], [*(op.pointwise[1] for op in self.twice), *(op.pointwise for op in self.once)]
         if self.twice:
-            y = functions.depthwise([Part(x, None, _by_side([op.depthwise[0] for op in self.twice]), self.stride, 1)])
+            y = functions.depthwise([Part(x, None, [op.depthwise[0] for op in self.twice], self.stride, 1)])
             y = pointwise(y, torch.stack([op.pointwise[0].weight for op in self.twice]))
-            parts.append(Part(y, self.middle, _by_side([op.depthwise[1] for op in self.twice]), 1, 1))
-        if self.once:
-            parts.append(Part(x, None, _by_side([op.depthwise for op in self.once]), self.stride, 2))
+            parts.append(Part(y, self.middle, [op.depthwise[1] for op in self.twice], 1, 1))
+        if self.once:  # they join the others in their second round
+            parts.append(Part(x, None, [op.depthwise for op in self.once], self.stride, 2))
         return pointwise(functions.depthwise(parts), torch.stack([conv.weight for conv in last]))
 
 
-def _by_side(weights: list[Tensor]) -> dict[int, Tensor]:
-    sides = sorted({weight.shape[3] for weight in weights})
-    return {side: torch.stack([weight for weight in weights if weight.shape[3] == side]) for side in sides}
+#: The kinds of operations that are computed together.
+FAMILIES = ("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"), ("skip_connect",), ("max_pool_3x3", "avg_pool_3x3")
 
 
 class Plan:
-    """The chains that leave each source of a cell, from the operations alive."""
+    """The chains that leave each source of a cell, from the operations alive; how many weights each reads, and at which places of Φ."""
 
     def __init__(self, cell: Any, alive: Any, device: torch.device) -> None:
-        graph, count = edges(cell.nodes), len(cell.operations)
-        self.chains: list[list[Chain]] = []
-        for j in range(1 + cell.nodes):
-            self.chains.append([])
-            first = max(2, j + 1)  # of the nodes that are still open
-            for family in (Convolutions, Reductions, Pools):
-                made, found = list[nn.Module](), []
-                for o in (cell.operations.index(kind) for kind in family.kinds if kind in cell.operations):
-                    for e, (source, target) in enumerate(graph):
-                        if source == j and alive[e, o]:
-                            own = {**cell.pools[j], **cell.edges[e]}.get(cell.operations[o])
-                            made += [own] if own is not None and own not in made else []
-                            found.append((0 if own is None else made.index(own), target - first, e * count + o))
-                if found:
-                    chain = family if made else Chain
-                    self.chains[j].append(chain(made, found, 2 + cell.nodes - first, cell.stride(j), device))
+        self.chains: list[list[Chain]] = [[] for _ in range(1 + cell.nodes)]
+        for (j, chains), family in product(enumerate(self.chains), FAMILIES):
+            made, found, first = list[nn.Module](), [], max(2, j + 1)  # first: of the nodes that are still open
+            kinds = [cell.operations.index(kind) for kind in family if kind in cell.operations]
+            for o, (e, (source, target)) in product(kinds, enumerate(edges(cell.nodes))):
+                if source == j and alive[e, o]:
+                    own = {**cell.pools[j], **cell.edges[e]}.get(cell.operations[o])
+                    made += [own] if own is not None and own not in made else []
+                    found.append((0 if own is None else made.index(own), target - first, e * len(cell.operations) + o))
+            if found:
+                chains.append(Chain(made, found, 2 + cell.nodes - first, cell.stride(j), device))
         entries = [chain.entries.found for chains in self.chains for chain in chains]
         self.counts = [len(found) for found in entries]
         self.columns = torch.tensor([column for found in entries for _, _, column in found], dtype=torch.int64, device=device)
-
-    def weights(self, phi: Tensor) -> Iterator[Tensor]:
-        """Φ (E, O) of the entries of each chain, in order."""
-        return iter(phi.flatten().index_select(0, self.columns).split(self.counts))
 
 
 @cache
@@ -202,8 +164,8 @@ def fastest_functions(device: torch.device) -> Any:
         try:
             from . import triton_depthwise as functions
 
-            image, weight = torch.ones(1, 1, 4, 4, device=device), torch.ones(1, 1, 1, 3, 3, device=device)
-            functions.depthwise([Part(image, None, {3: weight}, 1, 1)])
+            image, weight = torch.ones(1, 1, 4, 4, device=device), torch.ones(1, 1, 3, 3, device=device)
+            functions.depthwise([Part(image, None, [weight], 1, 1)])
             return functions
         except Exception as error:
             print(f"Triton does not run here, and torch takes its place: {' '.join(str(error).split())[:160]}", file=sys.stderr)
@@ -214,21 +176,17 @@ class BatchedSupernet(Supernet):
     """`Supernet`, computed by chains."""
 
     functions: Any = None  # what the chains are made of; None: the fastest on the device
-    plans: list[Plan] | None = None  # None: to be made anew, since weights have moved or gone
+    plans: list[Plan]
+    planned: Any = None  # `alive` as it was when the plans were made; None: statistics have moved since
 
     def _apply(self, *arguments: Any, **named: Any) -> BatchedSupernet:
-        self.plans = None
+        self.planned = None
         return super()._apply(*arguments, **named)
-
-    def prune(self, pruned: Mapping[str, Any]) -> list[nn.Parameter]:
-        gone = super().prune(pruned)
-        self.plans = None
-        return gone
 
     def forward(self, x: Tensor, phi: Mapping[str, Tensor], active: Mapping[str, list[list[int]]] | None = None) -> Tensor:
         """As `Supernet.forward`; an operation that is not active is computed and has the weight 0."""
-        if self.plans is None:
-            self.plans = [Plan(cell, self.alive[str(cell.kind)], x.device) for cell in self.cells]
+        if self.planned is not self.alive:
+            self.plans, self.planned = [Plan(cell, self.alive[str(cell.kind)], x.device) for cell in self.cells], self.alive
         functions = self.functions or fastest_functions(x.device)
         if active is not None:
             masks = {kind: [[o in row for o in range(len(self.operations))] for row in rows] for kind, rows in active.items()}
@@ -240,7 +198,8 @@ class BatchedSupernet(Supernet):
 
     def _cell(self, cell: Any, plan: Plan, s0: Source, s1: Source, phi: Tensor, functions: Any) -> Tensor:
         sources = [_preprocessed(module, s) for module, s in zip(cell.preprocess, (s0, s1), strict=True)]
-        weights, total = plan.weights(phi), None  # the sums of the nodes that are still open
+        weights = iter(phi.flatten().index_select(0, plan.columns).split(plan.counts))
+        total = None  # of the nodes that are still open
         for j, chains in enumerate(plan.chains):
             for chain in chains:
                 total = functions.mix(total, chain.groups(sources[j], functions), chain.norm, chain.entries, next(weights))
@@ -259,10 +218,7 @@ def _preprocessed(module: Any, s: Source) -> Tensor:
 
 
 def supernet_on(device: torch.device, batched: bool, *shape: Any) -> Supernet:
-    """A supernet (arguments of `Supernet`) in the form and the layout that a device computes fastest.
-
-    batched: whether it is to compute all operations alive at each step, and not a few of them.
-    """
+    """A supernet (arguments of `Supernet`) as a device computes it fastest. batched: whether all operations alive are, at each step."""
     if device.type == "cuda" and batched:
         return BatchedSupernet(*shape).to(device)
     return Supernet(*shape).to(device).to(memory_format=torch.channels_last)

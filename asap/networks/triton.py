@@ -22,7 +22,7 @@ from .cuda import Entries, Statistics
 
 IN = {torch.float64: tl.float64, torch.float32: tl.float32, torch.bfloat16: tl.float32}  # what a kernel computes in, ACC
 TILE, IMAGES = 512, 8
-Read = tuple[Tensor | None, ...]  # what a kernel reads
+Read = tuple[Any, ...]  # tensors that a kernel reads, or None
 
 
 def tiles(pixels: int) -> dict[str, int]:
@@ -65,20 +65,20 @@ def _sums(
     HW: constexpr, IMAGES: constexpr, BC: constexpr, PB: constexpr, ACC: constexpr,
 ):  # fmt: skip
     """partial (chunks, 2, entries, C): Σ of g of an entry's target, and Σ of it with the normalised y of its group, over IMAGES images."""
-    row, n, chunk = tl.program_id(0) * BC + tl.arange(0, BC), tl.program_id(1), tl.program_id(2).to(tl.int64)
-    c = tl.minimum(row, C - 1)[:, None]
-    channel, t = tl.load(groups + n) * C + c, tl.load(targets + n)
+    c, n, chunk = tl.program_id(0) * BC + tl.arange(0, BC)[:, None], tl.program_id(1), tl.program_id(2).to(tl.int64)
+    safe, t = tl.minimum(c, C - 1), tl.load(targets + n)
+    channel = tl.load(groups + n) * C + safe
     one, two = tl.zeros([BC, PB], ACC), tl.zeros([BC, PB], ACC)
     for b in range(chunk * IMAGES, min((chunk + 1) * IMAGES, B)):
         for p0 in range(0, HW, PB):
             p = p0 + tl.arange(0, PB)[None, :]
-            ok = (row[:, None] < C) & (p < HW)
-            d = tl.load(g + ((t * B + b) * C + c) * HW + p, mask=ok, other=0.0).to(ACC)
+            ok = (c < C) & (p < HW)
+            d = tl.load(g + ((t * B + b) * C + safe) * HW + p, mask=ok, other=0.0).to(ACC)
             one += d
             two += d * normal(y, (b * G * C + channel) * HW + p, mean, inverse, channel, ok, ACC)
-    at = partial + (chunk * 2 * ENTRIES + n) * C + row
-    tl.store(at, tl.sum(one, 1), mask=row < C)
-    tl.store(at + ENTRIES * C, tl.sum(two, 1), mask=row < C)
+    at = partial + (chunk * 2 * ENTRIES + n) * C + c
+    tl.store(at, tl.sum(one, 1, keep_dims=True), mask=c < C)
+    tl.store(at + ENTRIES * C, tl.sum(two, 1, keep_dims=True), mask=c < C)
 
 
 def sums(g: Tensor, y: Tensor, mean: Tensor | None, inverse: Tensor | None, index: dict[str, Tensor], given: dict[str, Any]) -> Tensor:
@@ -116,10 +116,8 @@ def single(device: torch.device) -> dict[str, Tensor]:
 
 
 def moments(x: Tensor, norm: Statistics | None) -> tuple[Tensor | None, Tensor | None, float]:
-    """Mean and 1/√(variance + ε) of each channel, (G·C,), and the number of pixels that they depend on; None where there is no BatchNorm.
-
-    In training they are of this batch, and the running statistics are moved.
-    """
+    """Mean and 1/√(variance + ε) of each channel, (G·C,), None without BatchNorm; and of how many pixels they are a function. In training
+    they are of this batch, and the running statistics are moved."""
     if norm is None:
         return None, None, math.inf
     if not norm.one.training:
@@ -132,11 +130,9 @@ def moments(x: Tensor, norm: Statistics | None) -> tuple[Tensor | None, Tensor |
     return mean, inverse, float(pixels)
 
 
-# Σ Φ·BatchNorm(y's group) over entries (group, target)
-
-
 @triton.jit(do_not_specialize=["B", "C", "G"])
 def _mix(y, mean, inverse, total, phi, groups, starts, out, B, C, G, HW: constexpr, BC: constexpr, PB: constexpr, ACC: constexpr):
+    """out (T, B, C, H, W): total, if there is one, and ΣΦ·y over the entries of each target."""
     c, p, _ = place(C, PB, BC)
     t, b = tl.program_id(1), tl.program_id(2).to(tl.int64)
     ok, safe = (c < C) & (p < HW), tl.minimum(c, C - 1)
@@ -197,11 +193,10 @@ class Mix(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        g, (y, mean, inverse, phi), total, gy, gphi = g.contiguous(), ctx.saved_tensors, None, None, None
+        g, (y, mean, inverse, phi), total, gy = g.contiguous(), ctx.saved_tensors, None, None
         if mean is not None or ctx.needs_input_grad[4]:
             total = sums(g, y, mean, inverse, ctx.index, ctx.given).sum(0)
-        if ctx.needs_input_grad[4]:
-            gphi = total[1].sum(-1).to(phi.dtype)
+        gphi = total[1].sum(-1).to(phi.dtype) if total is not None and ctx.needs_input_grad[4] else None
         if ctx.needs_input_grad[1]:
             gy = unmix(g, ctx.saved_tensors, total, ctx.index, torch.empty_like(y), ctx.given, ctx.n)
         return (g if ctx.needs_input_grad[0] else None), gy, None, None, gphi

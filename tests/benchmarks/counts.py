@@ -75,7 +75,7 @@ class Counts(TorchDispatchMode):
 
 #: The kernels, and the places of the arguments that they write.
 KERNELS = {
-    "_sums": (6,), "_finish_moments": (1, 2, 3, 4), "_mix": (7,), "_mix_backward": (9,), "_forward": (5,), "_backward": (6, 7),
+    "_sums": (6,), "_finish_moments": (1, 2, 3, 4), "_mix": (7,), "_mix_backward": (9,), "_forward": (4,), "_backward": (5, 6),
     "_weight_gradient": (4,),
 }  # fmt: skip
 

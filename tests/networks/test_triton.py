@@ -52,22 +52,23 @@ def test_depthwise(kernels, stride, dilation, normed, counts, side, dtype):
     torch.manual_seed(0)
     channels, limit = 2, 1e-7 if dtype == torch.float64 else 1e-5
     x = torch.randn(3, sum(counts) * channels if normed else channels, side, side, dtype=dtype, requires_grad=True)
-    weights = {k: torch.randn(n, channels, 1, k, k, dtype=dtype, requires_grad=True) for n, k in zip(counts, (3, 5), strict=True) if n}
+    weights = [
+        torch.randn(channels, 1, k, k, dtype=dtype, requires_grad=True) for n, k in zip(counts, (3, 5), strict=True) for _ in range(n)
+    ]
 
     def call(functions, norm):
         return functions.depthwise([Part(x, norm, weights, stride, dilation)])
 
-    assert apart(call, kernels, [x, *weights.values()], (lambda: norms(sum(counts), channels, dtype)) if normed else None) < limit
+    assert apart(call, kernels, [x, *weights], (lambda: norms(sum(counts), channels, dtype)) if normed else None) < limit
 
 
 def test_depthwise_convolutions_of_two_sources_beside_one_another(kernels):
     torch.manual_seed(0)
-    sources = [torch.randn(3, channels, side, side, dtype=torch.float64, requires_grad=True) for channels, side in ((4, 2), (2, 4))]
-    weights = [torch.randn(n, 2, 1, k, k, dtype=torch.float64, requires_grad=True) for n, k in ((1, 3), (1, 5), (2, 3), (1, 5))]
+    sources = [torch.randn(2, channels, side, side, dtype=torch.float64, requires_grad=True) for channels, side in ((4, 2), (2, 4))]
+    weights = [torch.randn(2, 1, k, k, dtype=torch.float64, requires_grad=True) for k in (3, 5, 3, 3, 5)]
 
     def call(functions, norm):
-        separable = Part(sources[0], norm, {3: weights[0], 5: weights[1]}, 1, 1)
-        return functions.depthwise([separable, Part(sources[1], None, {3: weights[2], 5: weights[3]}, 2, 2)])
+        return functions.depthwise([Part(sources[0], norm, weights[:2], 1, 1), Part(sources[1], None, weights[2:], 2, 2)])
 
     assert apart(call, kernels, [*sources, *weights], lambda: norms(2, 2, torch.float64)) < 1e-7
 

@@ -25,14 +25,14 @@ def check(kernel, floats, integers="", **constants):
 tile = {"BC": 8, "PB": 64, "ACC": tl.float32}
 shape = {"H": 8, "DIL": 2, "STEP": 2}
 check(triton._finish_moments, "partial mean inverse running_mean running_variance", EPS=1e-5, BLOCK=128, ACC=tl.float32)
-for statistics, none in (("mean inverse ", {}), ("", {"mean": None, "inverse": None})):
-    check(triton._sums, statistics + "g y partial", "groups targets", HW=64, IMAGES=8, **tile, **none)
-    check(triton._mix, statistics + "y total phi out", "groups starts", HW=64, **tile, **none)
-    check(triton._mix_backward, statistics + "g y phi sums gy", "order targets starts", HW=64, **tile, **none)
-    check(triton_depthwise._forward, statistics + "x w3 w5 y", **shape, **tile, **none)
-    check(triton_depthwise._backward, statistics + "x w3 w5 gy gx partial", **shape, **tile, **none)
-    gradient = {"SIDE": 3, "TAPS": 16, "IMAGES": 8, "PB": 64, "ACC": tl.float32}
-    check(triton_depthwise._weight_gradient, statistics + "gy x out", **shape, **gradient, **none)
+none = {"mean": None, "inverse": None}
+check(triton._sums, "g y partial", "groups targets", HW=64, IMAGES=8, **tile, **none)
+check(triton._mix, "y mean inverse phi out", "groups starts", HW=64, total=None, **tile)
+check(triton._mix_backward, "g y mean inverse phi sums gy", "order targets starts", HW=64, **tile)
+check(triton_depthwise._forward, "x mean inverse weights y", **shape, **tile)
+check(triton_depthwise._backward, "x weights gy gx", partial=None, **shape, **tile, **none)
+del tile["BC"]
+check(triton_depthwise._weight_gradient, "gy x mean inverse out", SIDE=3, TAPS=16, IMAGES=8, **shape, **tile)
 """
 
 
