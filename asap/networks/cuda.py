@@ -212,7 +212,7 @@ class BatchedSupernet(Supernet):
 
 
 def _preprocessed(module: Any, s: Source) -> Tensor:
-    if isinstance(module, FactorizedReduce):
+    if hasattr(module, "convs"):  # a FactorizedReduce
         return module.norm(factorized(s.read("rectified"), [conv.weight[None] for conv in module.convs]))
     return module(s)
 
