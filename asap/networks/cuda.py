@@ -1,9 +1,8 @@
 """The supernet as a GPU computes it: all edges that leave a source node at once, kind by kind. The same function as `Supernet`.
 
-A GPU waits for launches, not for sums. So the tensors of the edges that leave a source are groups of channels,
-(B, G·C, H, W), and what leaves a source is at most four `Chain`s, of a few functions each, whatever the number of edges.
-Weights, BatchNorm's statistics and the optimizer are those of `Supernet`: their memory is laid side by side (`Stacked`,
-`Statistics`), so that a checkpoint of either network is one of the other. Here tensors are contiguous, not channels_last.
+A GPU waits for launches, not for sums. So the tensors of the edges that leave a source are groups of channels, (B, G·C, H, W), contiguous,
+and what leaves a source is at most three `Chain`s, of a few functions each, whatever the number of edges. Weights, BatchNorm's statistics
+and the optimizer are those of `Supernet`: a checkpoint of either network is one of the other.
 
 `PlainFunctions` is what the chains are made of, in torch; triton.py has the same functions fused.
 """
@@ -11,9 +10,10 @@ Weights, BatchNorm's statistics and the optimizer are those of `Supernet`: their
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from functools import cache, cached_property
-from typing import Any
+from collections.abc import Mapping
+from functools import cache
+from itertools import product
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,33 +22,6 @@ from torch import Tensor, nn
 from ..paper.space import edges
 from .operations import DilConv, FactorizedReduce, SepConv, Source
 from .supernet import Supernet
-
-
-class _Laid(torch.autograd.Function):
-    """The memory that parameters (…) share, (G, …); its gradient is theirs, piece by piece, and nothing is copied."""
-
-    @staticmethod
-    def forward(ctx: Any, memory: Tensor, *parameters: Tensor) -> Tensor:
-        return memory.view_as(memory)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *grad.reshape(-1).view(grad.shape).unbind()  # of the very strides of the parameters, or each would be copied
-
-
-class Stacked:
-    """Parameters of one shape, laid side by side in memory; they stay parameters of their own."""
-
-    def __init__(self, parameters: list[Tensor]) -> None:
-        self.parameters = parameters
-        self.memory = torch.stack([p.detach().contiguous() for p in parameters])
-        for parameter, piece in zip(parameters, self.memory, strict=True):
-            parameter.data = piece
-            parameter.grad = None  # it may have had other strides
-
-    def tensor(self) -> Tensor:
-        """(G, …)"""
-        return _Laid.apply(self.memory, *self.parameters)
 
 
 class Statistics:
@@ -60,75 +33,70 @@ class Statistics:
         for norm, mean, variance in zip(norms, self.mean.view(len(norms), -1), self.variance.view(len(norms), -1), strict=True):
             norm.running_mean, norm.running_var = mean, variance
 
-    def normalise(self, x: Tensor, training: bool) -> Tensor:
+    def normalise(self, x: Tensor) -> Tensor:
         """BatchNorm of x (B, G·C, H, W) by torch."""
-        return F.batch_norm(x, self.mean, self.variance, None, None, training, self.one.momentum or 0.0, self.one.eps)
+        return F.batch_norm(x, self.mean, self.variance, None, None, self.one.training, self.one.momentum or 0.0, self.one.eps)
 
 
 class Entries:
     """Which group goes to which target with which Φ: an entry (group, target, column of Φ) for each term of the sums, by target."""
 
     def __init__(self, found: list[tuple[int, int, int]], groups: int, targets: int, device: torch.device) -> None:
-        self.found, self.groups, self.targets, self.device = sorted(found, key=lambda e: (e[1], e[0])), groups, targets, device
+        self.found, self.groups, self.targets = sorted(found, key=lambda e: (e[1], e[0])), groups, targets
+        group, target, _ = torch.tensor(self.found).T
+        starts = [F.pad(numbers.bincount(minlength=n).cumsum(0), (1, 0)) for numbers, n in ((target, targets), (group, groups))]
+        by_group = group.argsort(stable=True)
+        index = {"groups": group, "targets": target, "order": by_group, "by_target": starts[0], "by_group": starts[1]}
+        #: each entry's group and target; their order by group; where each target's and each group's begin
+        self.index = {name: value.contiguous().to(device, torch.int32) for name, value in index.items()}
 
-    @cached_property
-    def places(self) -> Tensor:
-        """1 where an entry (n) goes from a group (g) to a target (t): (n, T, G)."""
-        places = torch.zeros(len(self.found), self.targets, self.groups)
-        for n, (g, t, _) in enumerate(self.found):
-            places[n, t, g] = 1
-        return places.to(self.device)
 
-    @cached_property
-    def index(self) -> dict[str, Tensor]:
-        """As kernels read it: each entry's group and target; their order by group; where each target's and each group's begin."""
-        groups, targets, _ = torch.tensor(self.found).T.contiguous()
-        order = groups.argsort(stable=True)
-        by_target = torch.searchsorted(targets, torch.arange(self.targets + 1))
-        by_group = torch.searchsorted(groups[order].contiguous(), torch.arange(self.groups + 1))
-        found = {"groups": groups, "targets": targets, "order": order, "by_target": by_target, "by_group": by_group}
-        return {name: value.to(self.device, torch.int32) for name, value in found.items()}
+class Part(NamedTuple):
+    """Depthwise convolutions of ReLU(x), or with `norm` of ReLU(BatchNorm(x)), beside one another."""
+
+    x: Tensor  # (B, C, H, W), which all read; with `norm` (B, G·C, H, W), a group for each
+    norm: Statistics | None
+    weights: list[Tensor]  # (C, 1, k, k), those of side 3 before those of 5
+    stride: int
+    dilation: int
 
 
 class PlainFunctions:
     """The functions of a chain in torch. Tensors are (B, G·C, H, W): G groups of C channels."""
 
     @staticmethod
-    def depthwise(x: Tensor, norm: Statistics | None, weights: list[Tensor], stride: int, dilation: int, training: bool) -> Tensor:
-        """Depthwise convolutions of ReLU(x), with `norm` of ReLU(BatchNorm(x)), beside one another: (B, G·C, H, W).
-
-        weights: one (K, C, 1, k, k) for each side k; G = ΣK. x has one group, which all read, or G, one for each.
-        """
-        (b, _, h, w), (c, counts) = x.shape, (weights[0].shape[1], [len(weight) for weight in weights])
-        x = F.relu(x if norm is None else norm.normalise(x, training)).view(b, -1, c, h, w).expand(b, sum(counts), c, h, w)
+    def depthwise(parts: list[Part]) -> Tensor:
+        """The convolutions of all parts beside one another, (B, G·C, H, W)."""
         outputs = []
-        for part, weight, k in zip(x.split(counts, 1), weights, counts, strict=True):
-            pad = dilation * (weight.shape[4] // 2)
-            outputs.append(F.conv2d(part.reshape(b, k * c, h, w), weight.flatten(0, 1), None, stride, pad, dilation, k * c))
+        for x, norm, weights, stride, dilation in parts:
+            c = len(weights[0])
+            groups = F.relu(x if norm is None else norm.normalise(x)).split(c, 1)
+            for i, weight in enumerate(weights):
+                read, padding = groups[0 if norm is None else i], dilation * (weight.shape[3] // 2)
+                outputs.append(F.conv2d(read, weight, None, stride, padding, dilation, c))
         return torch.cat(outputs, 1)
 
     @staticmethod
-    def mix(total: Tensor, y: Tensor, norm: Statistics | None, entries: Entries, phi: Tensor, training: bool) -> Tensor:
-        """total (T, B, C·H·W) + for each target the sum of its entries' Φ·BatchNorm(y's group), (T, B, C·H·W).
+    def mix(total: Tensor | None, y: Tensor, norm: Statistics | None, entries: Entries, phi: Tensor) -> Tensor:
+        """total (T, B, C, H, W; None: 0) + for each target the sum of its entries' Φ·BatchNorm(y's group), (T, B, C, H, W).
 
         y: (B, G·C, H, W). phi: (n,), an entry's. Without `norm` there is no BatchNorm.
         """
-        y = y if norm is None else norm.normalise(y, training)
-        matrix = torch.einsum("n,ntg->tg", phi, entries.places.to(phi.dtype)).to(y.dtype)
-        return total + torch.matmul(matrix, y.reshape(len(y), entries.groups, -1)).transpose(0, 1)
+        y = (y if norm is None else norm.normalise(y)).unflatten(1, (entries.groups, -1))
+        places = (entries.index["targets"].long(), entries.index["groups"].long())
+        matrix = phi.new_zeros(entries.targets, entries.groups).index_put(places, phi).to(y.dtype)
+        mixed = torch.einsum("tg,bgchw->tbchw", matrix, y)
+        return mixed if total is None else total + mixed
 
 
 def pointwise(x: Tensor, weight: Tensor) -> Tensor:
     """1×1 convolutions within groups: x (B, G·C, H, W), weight (G, D, C, 1, 1) → (B, G·D, H, W)."""
     b, _, h, w = x.shape
-    g, d, c = weight.shape[:3]
-    return torch.matmul(weight.flatten(2), x.view(b, g, c, h * w)).view(b, g * d, h, w)
+    return torch.matmul(weight.flatten(2), x.view(b, len(weight), -1, h * w)).view(b, -1, h, w)
 
 
 def factorized(x: Tensor, weights: list[Tensor]) -> Tensor:
-    """`FactorizedReduce` without its ReLU and BatchNorm, G of one x (B, C, H, W): weights two of (G, D, C, 1, 1) → (B, G·2D, H/2, W/2)."""
-    if x.shape[2] % 2 or x.shape[3] % 2:
-        x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
+    """G of `FactorizedReduce` but for ReLU and BatchNorm: x (B, C, H, W) of even sides, weights 2·(G, D, C, 1, 1) → (B, G·2D, H/2, W/2)."""
     b, c, h, w = x.shape
     corners = x.view(b, c, h // 2, 2, w // 2, 2).diagonal(0, 3, 5).permute(4, 0, 1, 2, 3).reshape(2, b, 1, c, -1)  # x[:, :, i::2, i::2]
     halves = [torch.matmul(weight.flatten(2), corner) for weight, corner in zip(weights, corners, strict=True)]  # (B, G, D, H·W)
@@ -136,76 +104,57 @@ def factorized(x: Tensor, weights: list[Tensor]) -> Tensor:
 
 
 class Chain:
-    """The operations of one kind (separable, dilated, pool, skip) that leave a source node."""
+    """The operations of a family that leave a source node."""
 
     def __init__(self, operations: list[Any], found: list[tuple[int, int, int]], targets: int, stride: int, device: torch.device) -> None:
-        """operations: in the order of their sides; none means that the source itself goes. found: the `Entries`, whose groups they are."""
+        """operations: by kind, in the order of `FAMILIES`; none stands for the source itself. found: the `Entries` of these groups."""
         self.operations, self.stride = operations, stride
         self.entries = Entries(found, max(1, len(operations)), targets, device)
         self.norm = Statistics([op.norm for op in operations]) if operations else None
-        self.middle: Statistics | None = None
-        self.rounds: list[tuple[list[Stacked], Stacked]] = []  # the depthwise weights of each side, and the pointwise ones
-        first = operations[0] if operations else None
-        self.dilation = 2 if isinstance(first, DilConv) else 1
-        if isinstance(first, SepConv):
-            self.middle = Statistics([op.middle for op in operations])
-            self.rounds = [self._round([(op.depthwise[i], op.pointwise[i]) for op in operations]) for i in (0, 1)]
-        elif isinstance(first, DilConv):
-            self.rounds = [self._round([(op.depthwise, op.pointwise) for op in operations])]
-        elif isinstance(first, FactorizedReduce):
-            self.halves = [Stacked([op.convs[i].weight for op in operations]) for i in (0, 1)]
+        self.twice: list[Any] = [op for op in operations if isinstance(op, SepConv)]
+        self.once: list[Any] = [op for op in operations if isinstance(op, DilConv)]
+        self.middle = Statistics([op.middle for op in self.twice]) if self.twice else None
 
-    @staticmethod
-    def _round(found: list[tuple[Tensor, Any]]) -> tuple[list[Stacked], Stacked]:
-        sides = sorted({weight.shape[3] for weight, _ in found})
-        depthwise = [Stacked([weight for weight, _ in found if weight.shape[3] == side]) for side in sides]
-        return depthwise, Stacked([conv.weight for _, conv in found])
-
-    def groups(self, x: Tensor, functions: Any, training: bool) -> Tensor:
+    def groups(self, x: Tensor, functions: Any) -> Tensor:
         """What the operations make of the source x (B, C, H, W) before their last BatchNorm: (B, G·C, H, W)."""
         if not self.operations:
             return x
-        if not self.rounds:
-            if isinstance(self.operations[0], FactorizedReduce):
-                return factorized(F.relu(x), [half.tensor() for half in self.halves])
+        if isinstance(self.operations[0], FactorizedReduce):
+            return factorized(F.relu(x), [torch.stack([op.convs[i].weight for op in self.operations]) for i in (0, 1)])
+        if not (self.twice or self.once):
             return torch.cat([op.body(x).contiguous() for op in self.operations], 1)
-        norm, stride = None, self.stride
-        for depthwise, points in self.rounds:
-            x = functions.depthwise(x, norm, [kernel.tensor() for kernel in depthwise], stride, self.dilation, training)
-            x = pointwise(x, points.tensor())
-            norm, stride = self.middle, 1
-        return x
+        parts, last = [], [*(op.pointwise[1] for op in self.twice), *(op.pointwise for op in self.once)]
+        if self.twice:
+            y = functions.depthwise([Part(x, None, [op.depthwise[0] for op in self.twice], self.stride, 1)])
+            y = pointwise(y, torch.stack([op.pointwise[0].weight for op in self.twice]))
+            parts.append(Part(y, self.middle, [op.depthwise[1] for op in self.twice], 1, 1))
+        if self.once:  # they join the others in their second round
+            parts.append(Part(x, None, [op.depthwise for op in self.once], self.stride, 2))
+        return pointwise(functions.depthwise(parts), torch.stack([conv.weight for conv in last]))
 
 
-FAMILIES = (("sep_conv_3x3", "sep_conv_5x5"), ("dil_conv_3x3", "dil_conv_5x5"), ("skip_connect",), ("max_pool_3x3", "avg_pool_3x3"))
+#: The kinds of operations that are computed together.
+FAMILIES = ("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"), ("skip_connect",), ("max_pool_3x3", "avg_pool_3x3")
 
 
 class Plan:
-    """The chains that leave each source of a cell, from the operations alive."""
+    """The chains that leave each source of a cell, from the operations alive; how many weights each reads, and at which places of Φ."""
 
     def __init__(self, cell: Any, alive: Any, device: torch.device) -> None:
-        graph, count = edges(cell.nodes), len(cell.operations)
-        self.chains: list[list[Chain]] = []
-        for j in range(1 + cell.nodes):
-            self.chains.append([])
-            first = max(2, j + 1)  # of the nodes that are still open
-            for kinds in FAMILIES:
-                made, found = list[nn.Module](), []
-                for o in (cell.operations.index(kind) for kind in kinds if kind in cell.operations):
-                    for e, (source, target) in enumerate(graph):
-                        if source == j and alive[e, o]:
-                            own = {**cell.pools[j], **cell.edges[e]}.get(cell.operations[o])
-                            made += [own] if own is not None and own not in made else []
-                            found.append((0 if own is None else made.index(own), target - first, e * count + o))
-                if found:
-                    self.chains[j].append(Chain(made, found, 2 + cell.nodes - first, cell.stride(j), device))
+        self.chains: list[list[Chain]] = [[] for _ in range(1 + cell.nodes)]
+        for (j, chains), family in product(enumerate(self.chains), FAMILIES):
+            made, found, first = list[nn.Module](), [], max(2, j + 1)  # first: of the nodes that are still open
+            kinds = [cell.operations.index(kind) for kind in family if kind in cell.operations]
+            for o, (e, (source, target)) in product(kinds, enumerate(edges(cell.nodes))):
+                if source == j and alive[e, o]:
+                    own = {**cell.pools[j], **cell.edges[e]}.get(cell.operations[o])
+                    made += [own] if own is not None and own not in made else []
+                    found.append((0 if own is None else made.index(own), target - first, e * len(cell.operations) + o))
+            if found:
+                chains.append(Chain(made, found, 2 + cell.nodes - first, cell.stride(j), device))
         entries = [chain.entries.found for chains in self.chains for chain in chains]
         self.counts = [len(found) for found in entries]
         self.columns = torch.tensor([column for found in entries for _, _, column in found], dtype=torch.int64, device=device)
-
-    def weights(self, phi: Tensor) -> Iterator[Tensor]:
-        """Φ (E, O) of the entries of each chain, in order."""
-        return iter(phi.flatten().index_select(0, self.columns).split(self.counts))
 
 
 @cache
@@ -213,11 +162,11 @@ def fastest_functions(device: torch.device) -> Any:
     """Triton's functions on a CUDA device where they run, which wants a C compiler; else the plain ones."""
     if device.type == "cuda":
         try:
-            from .triton_depthwise import TritonFunctions
+            from . import triton_depthwise as functions
 
-            image, weight = torch.ones(1, 1, 4, 4, device=device), torch.ones(1, 1, 1, 3, 3, device=device)
-            TritonFunctions.depthwise(image, None, [weight], 1, 1, False)
-            return TritonFunctions
+            image, weight = torch.ones(1, 1, 4, 4, device=device), torch.ones(1, 1, 3, 3, device=device)
+            functions.depthwise([Part(image, None, [weight], 1, 1)])
+            return functions
         except Exception as error:
             print(f"Triton does not run here, and torch takes its place: {' '.join(str(error).split())[:160]}", file=sys.stderr)
     return PlainFunctions
@@ -227,21 +176,17 @@ class BatchedSupernet(Supernet):
     """`Supernet`, computed by chains."""
 
     functions: Any = None  # what the chains are made of; None: the fastest on the device
-    plans: list[Plan] | None = None  # None: to be made anew, since weights have moved or gone
+    plans: list[Plan]
+    planned: Any = None  # `alive` as it was when the plans were made; None: statistics have moved since
 
     def _apply(self, *arguments: Any, **named: Any) -> BatchedSupernet:
-        self.plans = None
+        self.planned = None
         return super()._apply(*arguments, **named)
-
-    def prune(self, pruned: Mapping[str, Any]) -> list[nn.Parameter]:
-        gone = super().prune(pruned)
-        self.plans = None
-        return gone
 
     def forward(self, x: Tensor, phi: Mapping[str, Tensor], active: Mapping[str, list[list[int]]] | None = None) -> Tensor:
         """As `Supernet.forward`; an operation that is not active is computed and has the weight 0."""
-        if self.plans is None:
-            self.plans = [Plan(cell, self.alive[str(cell.kind)], x.device) for cell in self.cells]
+        if self.planned is not self.alive:
+            self.plans, self.planned = [Plan(cell, self.alive[str(cell.kind)], x.device) for cell in self.cells], self.alive
         functions = self.functions or fastest_functions(x.device)
         if active is not None:
             masks = {kind: [[o in row for o in range(len(self.operations))] for row in rows] for kind, rows in active.items()}
@@ -252,31 +197,28 @@ class BatchedSupernet(Supernet):
         return self.head(s1.x.mean((2, 3)))
 
     def _cell(self, cell: Any, plan: Plan, s0: Source, s1: Source, phi: Tensor, functions: Any) -> Tensor:
-        sources = [
-            _preprocess(module, s, isinstance(module, FactorizedReduce)) for module, s in zip(cell.preprocess, (s0, s1), strict=True)
-        ]
-        b, c, h, w = sources[1].shape
-        h, w = -(-h // cell.stride(0)), -(-w // cell.stride(0))
-        weights, total = plan.weights(phi), sources[1].new_zeros(cell.nodes, b, c * h * w)  # the sums of the nodes that are still open
+        sources = [_preprocessed(module, s) for module, s in zip(cell.preprocess, (s0, s1), strict=True)]
+        weights = iter(phi.flatten().index_select(0, plan.columns).split(plan.counts))
+        total = None  # of the nodes that are still open
         for j, chains in enumerate(plan.chains):
             for chain in chains:
-                y = chain.groups(sources[j], functions, self.training)
-                total = functions.mix(total, y, chain.norm, chain.entries, next(weights), self.training)
+                total = functions.mix(total, chain.groups(sources[j], functions), chain.norm, chain.entries, next(weights))
             if j >= 1:
+                if total is None:  # so far there is only `none`
+                    total = torch.stack((cell.nodes + 1 - j) * [sources[1][:, :, :: cell.stride(1), :: cell.stride(1)] * 0])
                 node, total = total.split([1, len(total) - 1])
-                sources.append(node.reshape(b, c, h, w))
+                sources.append(node.squeeze(0))
         return torch.cat(sources[2:], 1)
 
 
-def _preprocess(module: Any, s: Source, reduces: bool) -> Tensor:
-    return module.norm(factorized(s.read("rectified"), [conv.weight[None] for conv in module.convs])) if reduces else module(s)
+def _preprocessed(module: Any, s: Source) -> Tensor:
+    if hasattr(module, "convs"):  # a FactorizedReduce
+        return module.norm(factorized(s.read("rectified"), [conv.weight[None] for conv in module.convs]))
+    return module(s)
 
 
 def supernet_on(device: torch.device, batched: bool, *shape: Any) -> Supernet:
-    """A supernet (arguments of `Supernet`) in the form and the layout that a device computes fastest.
-
-    batched: whether it is to compute all operations alive at each step, and not a few of them.
-    """
+    """A supernet (arguments of `Supernet`) as a device computes it fastest. batched: whether all operations alive are, at each step."""
     if device.type == "cuda" and batched:
         return BatchedSupernet(*shape).to(device)
     return Supernet(*shape).to(device).to(memory_format=torch.channels_last)

@@ -75,7 +75,7 @@ class Counts(TorchDispatchMode):
 
 #: The kernels, and the places of the arguments that they write.
 KERNELS = {
-    "_sums": (6,), "_finish_moments": (1, 2, 3, 4), "_mix": (7,), "_mix_backward": (9,), "_forward": (5,), "_backward": (6, 7),
+    "_sums": (6,), "_finish_moments": (1, 2, 3, 4), "_mix": (7,), "_mix_backward": (9,), "_forward": (4,), "_backward": (5, 6),
     "_weight_gradient": (4,),
 }  # fmt: skip
 
@@ -105,7 +105,7 @@ def counted(left: int = 7, form: str = "batched", **shape: int) -> Counts:
         stack.enter_context(patch("torch.optim.optimizer._get_fused_kernels_supported_devices", lambda: ["meta"]))
         run = running_search(META, 2 * given["batch"], form, **given)
         if isinstance(run.network, BatchedSupernet):
-            run.network.functions = triton_depthwise.TritonFunctions
+            run.network.functions = triton_depthwise
         for group in run.optimizer.param_groups:
             group["fused"] = True
         run.masking = True  # as with graphs

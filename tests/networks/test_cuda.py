@@ -164,7 +164,7 @@ def test_gradients_are_views_of_one_gradient():
     """No copy is made of them: a GPU would launch one for each weight."""
     _, batched, alpha, images, labels = pair(ASAP_OPERATIONS)
     F.cross_entropy(batched(images, phi(alpha, batched.alive)), labels).backward()
-    cell = batched.cells[0]
-    storages = {cell.edges[e]["sep_conv_3x3"].depthwise[0].grad.untyped_storage().data_ptr() for e in (0, 2, 5, 9)}  # all leave source 0
+    leaving = [batched.cells[0].edges[e]["sep_conv_3x3"] for e in (0, 2, 5, 9)]  # source 0
+    storages = {operation.pointwise[0].weight.grad.untyped_storage().data_ptr() for operation in leaving}
     assert len(storages) == 1
     assert all(p.grad.stride() == p.stride() for p in batched.parameters())  # a fused optimizer wants them so

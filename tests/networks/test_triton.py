@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from asap.networks.cuda import BatchedSupernet, Entries, PlainFunctions, Statistics
+from asap.networks.cuda import BatchedSupernet, Entries, Part, PlainFunctions, Statistics
 from asap.paper.space import CELL_KINDS
 
 triton = pytest.importorskip("triton", reason="Triton comes with torch for CUDA")
@@ -19,7 +19,7 @@ def kernels(monkeypatch):
 
     for module in (triton, triton_depthwise):
         monkeypatch.setattr(module, "IMAGES", 2)
-    return triton_depthwise.TritonFunctions
+    return triton_depthwise
 
 
 def norms(groups, channels, dtype):
@@ -52,14 +52,28 @@ def test_depthwise(kernels, stride, dilation, normed, counts, side, dtype):
     torch.manual_seed(0)
     channels, limit = 2, 1e-7 if dtype == torch.float64 else 1e-5
     x = torch.randn(3, sum(counts) * channels if normed else channels, side, side, dtype=dtype, requires_grad=True)
-    weights = [torch.randn(n, channels, 1, k, k, dtype=dtype, requires_grad=True) for n, k in zip(counts, (3, 5), strict=True) if n]
+    weights = [
+        torch.randn(channels, 1, k, k, dtype=dtype, requires_grad=True) for n, k in zip(counts, (3, 5), strict=True) for _ in range(n)
+    ]
 
     def call(functions, norm):
-        return functions.depthwise(x, norm, weights, stride, dilation, True)
+        return functions.depthwise([Part(x, norm, weights, stride, dilation)])
 
     assert apart(call, kernels, [x, *weights], (lambda: norms(sum(counts), channels, dtype)) if normed else None) < limit
 
 
+def test_depthwise_convolutions_of_two_sources_beside_one_another(kernels):
+    torch.manual_seed(0)
+    sources = [torch.randn(2, channels, side, side, dtype=torch.float64, requires_grad=True) for channels, side in ((4, 2), (2, 4))]
+    weights = [torch.randn(2, 1, k, k, dtype=torch.float64, requires_grad=True) for k in (3, 5, 3, 3, 5)]
+
+    def call(functions, norm):
+        return functions.depthwise([Part(sources[0], norm, weights[:2], 1, 1), Part(sources[1], None, weights[2:], 2, 2)])
+
+    assert apart(call, kernels, [*sources, *weights], lambda: norms(2, 2, torch.float64)) < 1e-7
+
+
+@pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize(
     ("found", "groups", "normed", "dtype"),
     [
@@ -68,17 +82,17 @@ def test_depthwise(kernels, stride, dilation, normed, counts, side, dtype):
         ([(0, 0, 3), (0, 2, 4)], 1, False, torch.float64),
     ],
 )
-def test_mix(kernels, found, groups, normed, dtype):
+def test_mix(kernels, found, groups, normed, dtype, first):
     torch.manual_seed(0)
     entries = Entries(found, groups, 3, torch.device("cpu"))
     y = torch.randn(4, groups * 2, 3, 3, dtype=dtype, requires_grad=True)
     phi = torch.rand(len(found), dtype=dtype, requires_grad=True)
-    total = torch.randn(3, 4, 18, dtype=dtype, requires_grad=True)
+    total = torch.randn(3, 4, 2, 3, 3, dtype=dtype, requires_grad=True)
 
     def call(functions, norm):
-        return functions.mix(total, y, norm, entries, phi, True)
+        return functions.mix(None if first else total, y, norm, entries, phi)
 
-    assert apart(call, kernels, [y, phi, total], (lambda: norms(groups, 2, dtype)) if normed else None) < (
+    assert apart(call, kernels, [y, phi] if first else [y, phi, total], (lambda: norms(groups, 2, dtype)) if normed else None) < (
         1e-7 if dtype == torch.float64 else 1e-5
     )
 

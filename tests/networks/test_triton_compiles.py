@@ -22,16 +22,17 @@ def check(kernel, floats, integers="", **constants):
     places = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
     assert compile(ASTSource(kernel, signature, places), target=GPUTarget("cuda", 90, 32)).asm["cubin"]
 
-tile = {"BC": 8, "PB": 64, "ACC": tl.float32, "NORM": True}
-shape = {"H": 8, "W": 8, "HO": 4, "WO": 4, "DIL": 2, "STRIDE": 2}
-check(triton._sums, "g y mean inverse partial", "groups targets", HW=64, IMAGES=8, **tile)
+tile = {"BC": 8, "PB": 64, "ACC": tl.float32}
+shape = {"H": 8, "DIL": 2, "STEP": 2}
 check(triton._finish_moments, "partial mean inverse running_mean running_variance", EPS=1e-5, BLOCK=128, ACC=tl.float32)
-check(triton._mix, "y mean inverse total phi out", "groups starts", HW=64, **tile)
+none = {"mean": None, "inverse": None}
+check(triton._sums, "g y partial", "groups targets", HW=64, IMAGES=8, **tile, **none)
+check(triton._mix, "y mean inverse phi out", "groups starts", HW=64, total=None, **tile)
 check(triton._mix_backward, "g y mean inverse phi sums gy", "order targets starts", HW=64, **tile)
-check(triton_depthwise._forward, "x mean inverse w3 w5 y", **shape, **tile)
-check(triton_depthwise._backward, "gy x mean inverse w3 w5 gx partial", **shape, **tile)
+check(triton_depthwise._forward, "x mean inverse weights y", **shape, **tile)
+check(triton_depthwise._backward, "x weights gy gx", partial=None, **shape, **tile, **none)
 del tile["BC"]
-check(triton_depthwise._weight_gradient, "gy x mean inverse partial", SIDE=3, TAPS=16, IMAGES=8, **shape, **tile)
+check(triton_depthwise._weight_gradient, "gy x mean inverse out", SIDE=3, TAPS=16, IMAGES=8, **shape, **tile)
 """
 
 
