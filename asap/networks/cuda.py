@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import one_line
 from ..paper.space import edges
 from .operations import DilConv, FactorizedReduce, SepConv, Source
 from .supernet import Supernet
@@ -45,8 +46,7 @@ class Entries:
         self.found, self.groups, self.targets = sorted(found, key=lambda e: (e[1], e[0])), groups, targets
         group, target, _ = torch.tensor(self.found).T
         starts = [F.pad(numbers.bincount(minlength=n).cumsum(0), (1, 0)) for numbers, n in ((target, targets), (group, groups))]
-        by_group = group.argsort(stable=True)
-        index = {"groups": group, "targets": target, "order": by_group, "by_target": starts[0], "by_group": starts[1]}
+        index = {"groups": group, "targets": target, "order": group.argsort(stable=True), "by_target": starts[0], "by_group": starts[1]}
         #: each entry's group and target; their order by group; where each target's and each group's begin
         self.index = {name: value.contiguous().to(device, torch.int32) for name, value in index.items()}
 
@@ -159,16 +159,17 @@ class Plan:
 
 @cache
 def fastest_functions(device: torch.device) -> Any:
-    """Triton's functions on a CUDA device where they run, which wants a C compiler; else the plain ones."""
+    """Triton's functions on a CUDA device where they run, forwards and backwards, which wants a C compiler; else the plain ones."""
     if device.type == "cuda":
         try:
             from . import triton_depthwise as functions
 
-            image, weight = torch.ones(1, 1, 4, 4, device=device), torch.ones(1, 1, 3, 3, device=device)
-            functions.depthwise([Part(image, None, [weight], 1, 1)])
+            image, weight, phi = (torch.ones(shape, device=device, requires_grad=True) for shape in ((2, 1, 4, 4), (1, 1, 3, 3), (1,)))
+            y = functions.depthwise([Part(image, norm := Statistics([nn.BatchNorm2d(1, affine=False, device=device)]), [weight], 1, 1)])
+            functions.mix(None, y, norm, Entries([(0, 0, 0)], 1, 1, device), phi).sum().backward()
             return functions
         except Exception as error:
-            print(f"Triton does not run here, and torch takes its place: {' '.join(str(error).split())[:160]}", file=sys.stderr)
+            print(f"Triton does not run here, and torch takes its place: {one_line(error)}", file=sys.stderr)
     return PlainFunctions
 
 
@@ -176,7 +177,6 @@ class BatchedSupernet(Supernet):
     """`Supernet`, computed by chains."""
 
     functions: Any = None  # what the chains are made of; None: the fastest on the device
-    plans: list[Plan]
     planned: Any = None  # `alive` as it was when the plans were made; None: statistics have moved since
 
     def _apply(self, *arguments: Any, **named: Any) -> BatchedSupernet:

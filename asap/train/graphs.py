@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..errors import one_line
+
 Step = Callable[..., tuple[Tensor, ...]]
 
 
@@ -41,12 +43,18 @@ def _pool(device: torch.device) -> tuple[Any, ...]:
     return pool, graph, number
 
 
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream of all graphs of a device: torch gives the memory of one stream to no other, so two would need it twice."""
+    return torch.cuda.Stream(device)
+
+
 class CudaBackend:
-    """torch.cuda's streams and graphs on one device."""
+    """torch.cuda's graphs on one device."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
-        self.stream = torch.cuda.Stream(self.device)
+        self.stream = _stream(self.device)
 
     def warm(self, step: Step, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         with torch.cuda.device(self.device):
@@ -72,19 +80,21 @@ class CudaBackend:
 class Graphed:
     """A step that is replayed as a graph.
 
-    After `reset` (operations are deleted) the next `warm_up` calls run it as it is, and the call after them captures it;
-    every call is a real step, whichever way it runs. The step must take and return tensors alone, of the same shapes each
-    time, and must not read a value back to the host. One that cannot be captured is run as it is from then on.
+    The first `warm_up` calls run it as it is, and the call after them captures it; after `reset` (operations are deleted) one call
+    runs as it is, which finds memory for what has changed. Every call is a real step, whichever way it runs. The step must take
+    and return tensors alone, of the same shapes each time, and must not read a value back to the host. One that cannot be captured
+    is run as it is from then on.
     """
 
     def __init__(self, step: Step, backend: Backend, warm_up: int = 2) -> None:
         self.step, self.backend, self.warm_up = step, backend, warm_up
         self.failed = False
+        self.calls = 0
         self.reset()
 
     def reset(self) -> None:
         """Forget the graph: what it was captured from has changed."""
-        self.calls = 0
+        self.calls = min(self.calls, self.warm_up - 1)
         self.replay: Callable[[], None] | None = None
         self.inputs: tuple[Tensor, ...] = ()
         self.outputs: tuple[Tensor, ...] = ()
@@ -100,7 +110,7 @@ class Graphed:
                 self.replay, self.outputs = self.backend.capture(self.step, self.inputs)
             except RuntimeError as error:
                 self.failed, self.inputs = True, ()
-                print(f"a step could not be captured and runs without a graph: {' '.join(str(error).split())[:160]}", file=sys.stderr)
+                print(f"a step could not be captured and runs without a graph: {one_line(error)}", file=sys.stderr)
         elif self.replay is not None:
             for kept, x in zip(self.inputs, inputs, strict=True):
                 kept.copy_(x, non_blocking=True)

@@ -58,10 +58,12 @@ def test_a_search_s_certificates_make_the_page(tmp_path, monkeypatch):
     assert np.isfinite(found["certified"]).sum() > 40 and differ.mean() < 0.1
     limits = edges(watched)
     assert (limits["limit"] <= limits["certified"]).all() and (limits["certified"] < limits["theorem2"]).all()
-    texts = []
-    monkeypatch.setenv("ASAP_RUNS", str(tmp_path))
-    monkeypatch.setattr("asap.report.display.display", lambda thing: texts.append(thing.data))
-    monkeypatch.setattr(justified, "records", lambda runs: None)  # a posed record has no row among the real searches
-    justified.searches()
-    page = "\n".join(texts)
-    assert "This needs 16 runs" in page and "| ASAP, by its threshold | 0 |" in page and "| ASAP, by certificate | 0 |" in page
+    posed = [("ASAP, by its threshold", watched), ("ASAP, by certificate", certified)]
+    monkeypatch.setattr(justified, "searches", lambda study, *arms: posed)
+    rows = justified.certificate_rows()
+    assert rows["search"].tolist() == [arm for arm, _ in posed] and rows["seed"].tolist() == ["0", "0"]
+    assert [rows[name].tolist() for name in justified.COUNTS[3:4]] == [
+        [str(int(np.isfinite(certificates(run)["certified"]).sum())) for _, run in posed]
+    ]
+    pruned = justified.watched()
+    assert set(pruned["run"]) <= {watched.name} and np.isfinite(pruned["pruned"]).all()
