@@ -71,15 +71,15 @@ def watched() -> pd.DataFrame:
 
 def draw(frame: pd.DataFrame) -> Figure:
     """The share of mixed operations that each rule would have decided, by α steps. frame: of `certificates.edges`."""
-    figure, (axes,) = palette.axes(1, 4.2)
+    figure, (axes,) = palette.axes(1, 3.6)
     share = np.arange(1, len(frame) + 1) / len(frame)
     for (rule, name), dashes in zip(RULES.items(), ("--", "-", "-.", ":", (0, (5, 1, 1, 1, 1, 1))), strict=True):
         axes.semilogx(np.sort(frame[rule]), share, drawstyle="steps-post", label=name, ls=dashes)
     budget = frame["budget"].iloc[0]
     axes.axvline(budget, color=palette.INK, lw=1)
-    axes.annotate(f"the search: {budget:,} steps", (budget, 1.0), xytext=(4, 2), textcoords="offset points", fontsize=9)
+    axes.annotate(f"the search: {budget:,} steps", (budget, 1.0), xytext=(4, 4), textcoords="offset points")
     axes.set(xlabel="predicted α steps until the best is told from the second", ylabel="share of the mixed operations")
-    axes.legend()
+    palette.legend_below(axes)
     return figure
 
 

@@ -83,13 +83,11 @@ STYLE: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def axes(rows: int = 1, height: float = 3.4, heights: list[float] | None = None, columns: int = 1) -> tuple[Figure, list[plt.Axes]]:
-    """A figure and its axes, row by row: a column of `rows` axes of `height` inches each (or `heights`), as wide as a phone can show
-    legibly; or several columns, wider."""
+def axes(rows: int = 1, height: float = 3.4, heights: list[float] | None = None) -> tuple[Figure, list[plt.Axes]]:
+    """A figure and its axes, one below the other, of `height` inches each (or `heights`), as wide as a phone can show legibly."""
     plt.rcParams.update(STYLE)
     each = heights or [height] * rows
-    size = (5.4 if columns == 1 else 9.0, sum(each))
-    figure, drawn = plt.subplots(len(each), columns, figsize=size, height_ratios=each, squeeze=False, layout="constrained")
+    figure, drawn = plt.subplots(len(each), figsize=(5.4, sum(each)), height_ratios=each, squeeze=False, layout="constrained")
     plt.close(figure)  # else a notebook shows it a second time
     return figure, list(drawn.flat)
 

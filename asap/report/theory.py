@@ -103,31 +103,31 @@ def median_intervals(frame: pd.DataFrame) -> str:
 
 def draw_looseness(by_time: pd.DataFrame, control: pd.DataFrame) -> Figure:
     """Theorem 3's event by time, and the negative control. by_time: the table `escape`; control: `exact`, of Theorem 2's schedule."""
-    figure, (left, right) = palette.axes(1, 4.0, columns=2)
-    left.loglog(by_time["t"], by_time["union_bound"], "--", color=palette.INK, label="what the proof adds up, Σ 6δ/(π²Nt²)")
-    left.loglog(by_time["t"], by_time["exact"].where(by_time["exact"] > 0), lw=2, label="exact probability")
-    left.axhline(0.1 / 7, color=palette.VERMILLION, lw=1, label="allowed, δ/N")
-    left.set(xlabel="t, α steps", ylabel="P(some α has left its band by t)")
+    figure, (above, below) = palette.axes(2, 3.2)
+    above.loglog(by_time["t"], by_time["union_bound"], "--", color=palette.INK, label="what the proof adds up, Σ 6δ/(π²Nt²)")
+    above.loglog(by_time["t"], by_time["exact"].where(by_time["exact"] > 0), lw=2, label="exact probability")
+    above.axhline(0.1 / 7, color=palette.VERMILLION, lw=1, label="allowed, δ/N")
+    above.set(xlabel="t, α steps", ylabel="P(some α has left its band by t)")
     for quantity, label in (("pair phi", "rule Φ < θ"), ("pair claim", "condition (10)")):
         part = control[control["quantity"] == quantity].sort_values("shrink")
-        right.semilogy(part["shrink"], part["probability"], "o-", ms=4, label=f"two opposite operations, {label}")
-    right.axhline(0.1, color=palette.VERMILLION, lw=1, label="allowed, δ")
-    right.set(xlabel="c, the factor on β", ylabel="P(best pruned), exact")
-    for axes in (left, right):
-        axes.legend()
+        below.semilogy(part["shrink"], part["probability"], "o-", ms=4, label=f"two opposite operations, {label}")
+    below.axhline(0.1, color=palette.VERMILLION, lw=1, label="allowed, δ")
+    below.set(xlabel="c, the factor on β", ylabel="P(best pruned), exact")
+    for axes in (above, below):
+        palette.legend_below(axes)
     return figure
 
 
 def draw_breaks(frame: pd.DataFrame) -> Figure:
     """How often the best is pruned where an assumption fails. frame: the table `breaks`."""
-    figure, axes = palette.axes(1, 3.6, columns=3)
+    figure, axes = palette.axes(3, 2.4)
     for ax, (case, column, label) in zip(axes, BROKEN, strict=True):
         part = frame[frame["case"] == case].sort_values(column)
         rate = part["failures"] / part["repetitions"]
         ax.errorbar(part[column], rate, yerr=[rate - part["low"], part["high"] - rate], fmt="o-", ms=4, capsize=2)
         ax.axhline(0.1, color=palette.VERMILLION, lw=1)
-        ax.set(xlabel=label, ylim=(-0.05, 1.05))
-    axes[0].set(xscale="log", ylabel="P(best pruned)")
+        ax.set(xlabel=label, ylabel="P(best pruned)", ylim=(-0.05, 1.05))
+    axes[0].set_xscale("log")
     axes[0].text(1, 0.11, "δ", color=palette.VERMILLION)
     return figure
 
@@ -143,7 +143,7 @@ def break_rows(frame: pd.DataFrame) -> pd.DataFrame:
 
 def draw_schedules(frame: pd.DataFrame) -> Figure:
     """The search's schedules at the paper's budget, against the gap. frame: the table `schedules`."""
-    figure, axes = palette.axes(1, 4.2, columns=3)
+    figure, axes = palette.axes(3, 2.6)
     labels = {"best_pruned": "P(best pruned)", "ended": "fraction ended in one operation", "last_epoch": "epoch of the last pruning"}
     for ax, (column, label) in zip(axes, labels.items(), strict=True):
         for marker, (name, part) in zip("osv^D*X", frame.groupby("name", sort=False), strict=False):
@@ -151,5 +151,5 @@ def draw_schedules(frame: pd.DataFrame) -> Figure:
         ax.set_xscale("symlog", linthresh=0.01)
         ax.set_xticks([0, 0.01, 0.1], ["0", "0.01", "0.1"])
         ax.set(xlabel="gap, in steps of α", ylabel=label)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    palette.legend_below(axes[-1])
     return figure

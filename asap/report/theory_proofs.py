@@ -15,15 +15,14 @@ CASES = {"full noise": "full noise (±1)", "small noise": "small noise (uniform,
 
 def draw_tighter(frame: pd.DataFrame) -> Figure:
     """Median stopping times of the rules against the gap, of the settings that all ended. frame: the table `tighter`."""
-    figure, axes = palette.axes(1, 4.0, columns=2)
+    figure, axes = palette.axes(2, 3.4)
     ended = frame[frame["finished"] == frame["repetitions"]].sort_values("gap")
     for ax, (case, title) in zip(axes, CASES.items(), strict=True):
         for schedule, name in TIGHTER.items():
             one = ended[(ended["case"] == case) & (ended["schedule"] == schedule)]
             ax.loglog(one["gap"], one["stop_median"], "o-", ms=4, label=name)
-        ax.set(title=title, xlabel="gap Δ/L")
-    axes[0].set_ylabel("median stop, α steps")
-    axes[0].legend()
+        ax.set(title=title, xlabel="gap Δ/L", ylabel="median stop, α steps")
+    palette.legend_below(axes[-1])
     return figure
 
 
