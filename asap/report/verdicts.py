@@ -201,8 +201,13 @@ def compared(root: Path, *groups: Sequence[str], least: int = 2, kind: str = "se
 
 
 def scale_of(*frames: pd.DataFrame) -> str:
-    """`cpu, n = 3`, of the smallest arm; the pilot is named so."""
+    """`cpu, n = 3`; of two arms `cpu, n = 2 (ASAP), 5 (Random cells)`, of more `cpu, n = 1 to 3`. The pilot is named so."""
     first = frames[0].iloc[0]
     pilot = ", pilot" if "-jpeg" in first["variant"] else ""
     counts = sorted({len(frame) for frame in frames})
-    return f"{first['scale']}{pilot}, n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
+    named = {frame["label"].iloc[0]: len(frame) for frame in frames if "label" in frame}
+    if len(counts) > 1 and len(named) == 2:
+        told = ", ".join(f"{n} ({label})" for label, n in sorted(named.items()))
+    else:
+        told = f"{counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
+    return f"{first['scale']}{pilot}, n = {told}"
