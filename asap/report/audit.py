@@ -6,9 +6,9 @@ import pandas as pd
 
 from ..records.study import load
 from . import contradictions, results
+from .differences import difference_rows
 from .display import each, rows_frame
 from .inference import Difference, number, pair
-from .table1 import difference_rows
 
 STUDY, DECIDED = "sensitivity", "As decided"
 TEST_IMAGES = 10_000  # of CIFAR-10

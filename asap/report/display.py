@@ -73,6 +73,18 @@ def rows_frame(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> pd.Data
     return pd.DataFrame([list(row) for row in rows], columns=pd.Index(headers), dtype=object)
 
 
+def formatted(columns: Mapping[str, str], *found: Mapping[str, Any]) -> pd.DataFrame:
+    """A frame with a row for each mapping. columns: the format of each; a dash where a mapping lacks what it names."""
+
+    def cell(spec: str, one: Mapping[str, Any]) -> str:
+        try:
+            return spec.format_map(one)
+        except KeyError:
+            return DASH
+
+    return rows_frame(list(columns), [[cell(spec, one) for spec in columns.values()] for one in found])
+
+
 def svg(figure: Figure, tips: Mapping[str, str] | None = None) -> str:
     """A figure as SVG text for a page: transparent, in the page's own colours, as wide as its place. tips: by the `gid` of an artist, what
     is told when it is pointed at."""

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ..records.parameters import runs_root
 from ..records.run import RecordError
 from . import design, palette, results, verdicts
-from .display import DASH, download, rows_frame, spread
+from .display import DASH, download, formatted, rows_frame, spread
 
 FILES = ("scores.csv", "yang2020.csv", "short.csv", "others.csv", "validity.csv", "validity.json")
 
@@ -50,18 +50,6 @@ def figures() -> Mapping[str, dict[str, dict[str, Any]]]:
     return defaultdict(dict, about().get("figures", {}))
 
 
-def rows(columns: Mapping[str, str], *found: Mapping[str, Any]) -> pd.DataFrame:
-    """A frame with a row for each mapping. columns: the format of each; a dash where a mapping lacks what it names."""
-
-    def formatted(spec: str, one: Mapping[str, Any]) -> str:
-        try:
-            return spec.format_map(one)
-        except KeyError:
-            return DASH
-
-    return rows_frame(list(columns), [[formatted(spec, one) for spec in columns.values()] for one in found])
-
-
 def by_fold(parts: Mapping[str, Any]) -> pd.DataFrame:
     """The agreement of the score with the labels in cross-validation: of all cells, and the range over the folds."""
     every = dict(parts["cross-validation"])
@@ -69,7 +57,9 @@ def by_fold(parts: Mapping[str, Any]) -> pd.DataFrame:
     words = {"spearman": "Spearman", "kendall": "Kendall", "r2": "R²", "rmse": "RMSE, points"}
     columns = {"agreement with the labels": "{name}", "all cells": "{all:.3f}", "by fold": "{least:.3f} to {most:.3f}"}
     known = [key for key in words if key in whole]
-    return rows(columns, *({"name": words[k], "all": whole[k], "least": folds.loc[k].min(), "most": folds.loc[k].max()} for k in known))
+    return formatted(
+        columns, *({"name": words[k], "all": whole[k], "least": folds.loc[k].min(), "most": folds.loc[k].max()} for k in known)
+    )
 
 
 def choices(parts: Mapping[str, Any]) -> pd.DataFrame:
@@ -78,7 +68,7 @@ def choices(parts: Mapping[str, Any]) -> pd.DataFrame:
     choice = "choice of "
     options = [(part.removeprefix(choice), name, row) for part, of in parts.items() if part.startswith(choice) for name, row in of.items()]
     which = {True: "chosen", False: ""}
-    return rows(columns, *({**row, "part": part, "name": name, "which": which[bool(row["chosen"])]} for part, name, row in options))
+    return formatted(columns, *({**row, "part": part, "name": name, "which": which[bool(row["chosen"])]} for part, name, row in options))
 
 
 def interval(row: Mapping[str, float]) -> str:
@@ -113,7 +103,7 @@ def skips(parts: Mapping[str, Any]) -> pd.DataFrame:
         "skip connections": "{n}", "in the normal cell": "{normal cell}", "in the reduction cell": "{reduction cell}", "in both": "{both}",
         "score less label, points": "{bias:+.2f}",
     }  # fmt: skip
-    return rows(columns, *({"n": n, **row} for n, row in parts["skip connections of labelled cells"].items()))
+    return formatted(columns, *({"n": n, **row} for n, row in parts["skip connections of labelled cells"].items()))
 
 
 def beyond(parts: Mapping[str, Any]) -> pd.DataFrame:
@@ -122,7 +112,7 @@ def beyond(parts: Mapping[str, Any]) -> pd.DataFrame:
         "skip connections": "{name}", "fitted cells": "{fitted:,}", "judged cells": "{cells}", "Spearman": "{spearman:.2f}",
         "score less label, points": "{bias:+.2f}", "RMSE, points": "{rmse:.2f}",
     }  # fmt: skip
-    return rows(columns, *({"name": name, **row} for name, row in parts["beyond the skip connections seen"].items()))
+    return formatted(columns, *({"name": name, **row} for name, row in parts["beyond the skip connections seen"].items()))
 
 
 def cells(frame: pd.DataFrame) -> pd.DataFrame:
@@ -132,7 +122,7 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
         "note": "{note}",
     }  # fmt: skip
     frame = frame.assign(star=frame["extrapolates"].astype(str).map({"True": "*"}).fillna(""), millions=frame["parameters"] / 1e6)
-    return rows(columns, *({str(name): value for name, value in row.dropna().items()} for _, row in frame.iterrows()))
+    return formatted(columns, *({str(name): value for name, value in row.dropna().items()} for _, row in frame.iterrows()))
 
 
 def by_method(root: Path | None = None) -> pd.DataFrame:

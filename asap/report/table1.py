@@ -10,8 +10,9 @@ import pandas as pd
 from ..records.parameters import EvaluationParameters, runs_root
 from ..records.study import load
 from . import results, tables
+from .differences import difference_rows
 from .display import DASH, code, counted, each, plus_minus, rows_frame
-from .inference import Difference, bracket, holm, number, rank_correlation
+from .inference import Difference, rank_correlation
 
 SCALE = "cpu"
 
@@ -112,26 +113,6 @@ def ranking(ours: pd.DataFrame, printed: Mapping[str, float]) -> str:
 def printed_errors() -> dict[str, float]:
     """The paper's errors of published cells in networks of 36 channels, by cell in lower case."""
     return {r["cell"].lower(): r["error"] for r in tables.paper()["table1"]["rows"] if r["cell"] and r.get("channels", 36) == 36}
-
-
-def difference_rows(tests: Mapping[str, Difference], what: str, n: str = "n") -> pd.DataFrame:
-    """Differences in points, one row a test, their p values corrected together. n: what is counted."""
-    adjusted = holm([test.p() for test in tests.values()])
-    return rows_frame([what, n, "difference", "95 % interval", "p (Holm)", "could be shown"], [
-        [name, str(test.n), f"{test.mean:+.2f}", bracket(test.interval()), number(p), number(test.detectable(), 1)]
-        for (name, test), p in zip(tests.items(), adjusted, strict=True) if test.n
-    ])  # fmt: skip
-
-
-def how_to_read(rows: pd.DataFrame) -> str:
-    """What the columns of `difference_rows` mean, in Markdown."""
-    if (rows["95 % interval"] == DASH).all():
-        return "One run has no test."
-    test = "Student's t test of the pairs" if "pairs" in rows else "Welch's t test of unpaired runs, and n is that of the smaller arm"
-    return (
-        f"The interval and the p value are those of {test}; the p values have Holm's correction over the rows. *Could be shown* is the "
-        "smallest difference that so many show with a probability of 80 %. One run has no test."
-    )
 
 
 def against_asap(evaluations: pd.DataFrame) -> pd.DataFrame:

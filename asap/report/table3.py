@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import pandas as pd
 
 from . import tables
+from .differences import difference_rows
 from .display import DASH, rows_frame, spread
 from .figure6 import THEOREM, found
 from .inference import Difference
-from .table1 import by_cell, difference_rows, recorded
+from .table1 import by_cell, recorded
 
 #: The study's arms behind a row of Table 3; the paper does not say which p its rows have.
 TABLE3 = {

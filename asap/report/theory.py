@@ -18,19 +18,15 @@ from .display import DASH, Markdown, each, files, missing, rows_frame
 from .theory_verdicts import COLUMNS, verdicts
 
 NAMES = {
-    "theorem2": "Theorem 2",
-    "stitched": "stitched",
-    "mixture": "normal mixture",
-    "pairwise": "pairwise, one-sided",
-    "bernstein": "empirical Bernstein",
-    "certified": "Theorem C",
-}
+    "theorem2": "Theorem 2", "stitched": "stitched", "mixture": "normal mixture", "pairwise": "pairwise, one-sided",
+    "bernstein": "empirical Bernstein", "certified": "Theorem C",
+}  # fmt: skip
 COMPARED = ("certified", "pairwise", "bernstein", "theorem2")
 #: The figure of broken assumptions: a case, the column that it varies, and what that is called.
 BROKEN = (
-    ("signs held", "hold", "steps for which\na draw is repeated"),
-    ("the best changes", "switch", "step at which\nanother becomes best"),
-    ("L underestimated", "shrink", "assumed L\nover true L"),
+    ("signs held", "hold", "steps for which a draw is repeated"),
+    ("the best changes", "switch", "step at which another becomes best"),
+    ("L underestimated", "shrink", "assumed L over true L"),
 )
 
 
@@ -62,8 +58,7 @@ def limit(row: Any) -> float:
 
 def theorem_c(frame: pd.DataFrame) -> pd.DataFrame:
     """Theorem C's stopping times with the `limit` of any rule. frame: the table `certified`."""
-    steps = frame[frame["part"] == "steps"]
-    return steps.assign(limit=[limit(row) for row in each(steps)])
+    return (steps := frame[frame["part"] == "steps"]).assign(limit=[limit(row) for row in each(steps)])
 
 
 def reference_rows(frame: pd.DataFrame) -> pd.DataFrame:
