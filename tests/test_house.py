@@ -1,0 +1,34 @@
+"""The house stays small: what ARCHITECTURE.md says of rooms, files and the reading path. A bound that is in the way asks what can go."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+#: Lines that a room of asap/ has at most.
+ROOMS = {"paper": 360, "records": 1230, "networks": 1460, "train": 2400, "search": 1260, "theory": 840, "score": 820, "report": 4370}
+#: Modules of report/ that are no page, but what pages share.
+SHARED = {"results", "rows", "display", "verdicts", "claims_cells", "claims_search"}
+
+
+def lines(*paths):
+    return sum(len(path.read_text().splitlines()) for path in paths)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_and_its_files_are_small(room):
+    files = [*(ROOT / "asap" / room).glob("*.py")]
+    assert lines(*files) <= ROOMS[room]
+    for file in files:
+        assert lines(file) <= (150 if room == "report" and file.stem not in SHARED else 300), file
+
+
+def test_the_reading_path_can_be_read_in_one_sitting():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    path = re.findall(r"`([\w/]+\.py)`", text.split("## The reading path")[1].split("##")[0])
+    assert len(path) == 10 and lines(*(ROOT / "asap" / name for name in path)) <= 1800
+
+
+def test_the_gpu_s_form_of_the_supernet_is_one_file_and_its_kernels():
+    assert lines(*(ROOT / "asap" / "networks" / name for name in ("cuda.py", "triton.py", "triton_depthwise.py"))) <= 600
