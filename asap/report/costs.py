@@ -12,7 +12,7 @@ from ..records.study import load
 from . import palette, results, tables
 from .benchmarks import EVALUATION_STEPS, SEARCH_ITERATIONS, cpu, gpus
 from .display import DASH, each, rows_frame, spread
-from .figure6 import found
+from .methods_study import found
 
 #: Watts that a run keeps busy: assumptions, from the makers' thermal design powers, not measurements.
 CPU_CORE_WATTS, GTX_1080_TI_WATTS, H100_WATTS = 10, 250, 700

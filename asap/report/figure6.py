@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,61 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..records.run import Run
-from ..records.study import load
-from . import palette, results, verdicts
-from . import rows as rows_of
+from . import palette, results
 from .display import DASH, each, rows_frame, spread
+from .methods_study import TRAINED_ON, panels
 
-STUDY, TRAINED_ON = "methods", "ends"
-THEOREM = "ASAP, Theorem 2's schedule"
 AT_EPOCH_END = "ASAP, pruning at an epoch's end"
-#: The arms that the paper's Figures 6 and 7 show; the study's others are drawn beside them.
-PRINTED = ("ENAS", "DARTS", "ASAP", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
-
-
-def labels() -> list[str]:
-    """The arms of both studies."""
-    return [label for study in (STUDY, TRAINED_ON) for label in load(study).labels]
-
-
-def found(kind: str) -> dict[str, pd.DataFrame]:
-    """The finished runs, searches or evaluations, of the arms of both studies, by arm, in order; those of the design count as theirs."""
-    return verdicts.arms(None, *([label] for label in labels()), kind=kind)
-
-
-def elsewhere(arms: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The searches of these studies on another copy of the images than those `found`, which are drawn apart."""
-    frame = verdicts.labelled(results.searches().query("scale == 'cpu'"))
-    frame = frame[frame["label"].isin(labels()) & ~frame["copy"].isin({runs["copy"].iloc[0] for runs in arms.values()})]
-    frame = verdicts.one_copy(frame, "label").sort_values("seed")
-    return {label: runs for label in labels() if len(runs := frame[frame["label"] == label])}
-
-
-def left_out(kind: str, arms: Mapping[str, pd.DataFrame]) -> str:
-    """Which of the study's runs of a kind are not recorded, in a sentence; nothing where all are. arms: those `found`."""
-    planned = Counter(p.label for p in load(STUDY).planned if p.kind == kind)
-    short: dict[str, list[str]] = {}
-    for label, of in planned.items():
-        if (n := len(arms.get(label, ()))) < of:
-            short.setdefault(f"{n} of {of}", []).append(label)
-    if not short:
-        return ""
-    lines = [f"{count} of {'; '.join(labels)}" for count, labels in sorted(short.items())]
-    return f"{kind.capitalize()} runs finished of those planned: {'. '.join(lines)}. `asap study {STUDY}` shows what is left."
-
-
-def frames(found: Mapping[str, Sequence[Run]]) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
-    """Searches that no committed study holds, by label, as `draw` takes them: a row a search, and their epochs."""
-    courses = {run.name: rows_of.course(run) for runs in found.values() for run in runs}
-    arms = {label: pd.DataFrame([{"run": r.name, **rows_of.search(r, courses[r.name])} for r in runs]) for label, runs in found.items()}
-    return arms, pd.concat(courses.values(), ignore_index=True)
-
-
-def panels(arms: dict[str, pd.DataFrame]) -> list[dict[str, pd.DataFrame]]:
-    """The arms that the paper's figures show, and the others; a panel without a run is left out."""
-    both = {k: arms[k] for k in PRINTED if k in arms}, {k: v for k, v in arms.items() if k not in PRINTED}
-    return [panel for panel in both if panel]
 
 
 def draw_seeds(axes: Axes, every: pd.DataFrame, runs: Sequence[str], column: str, factor: float, label: str) -> None:
@@ -119,6 +68,21 @@ def rows(arms: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                "largest fall in another epoch, points",
                "one operation an edge, %", "derived cell, %", "drop at the cut, points"]  # fmt: skip
     return rows_frame(headers, [_row(label, runs) for label, runs in arms.items()])
+
+
+def recovery() -> str:
+    """How the accuracy of searches by Eq. 13 that are trained on recovers from their last pruning, in Markdown; nothing without one."""
+    runs, every = results.arm(results.searches(), TRAINED_ON), results.epochs().set_index("run")
+    said = []
+    for row in each(runs):
+        epochs = 100 * every.loc[row.run, "validation_accuracy"].to_numpy()
+        last = int(np.flatnonzero(every.loc[row.run, "pruned"])[-1])
+        said.append(
+            f"{epochs[last - 1]:.1f} % before its last pruning, {epochs[last]:.1f} % just after it, and {epochs[-1]:.1f} % after "
+            f"{len(epochs) - 1 - last} epochs more of training w"
+        )
+    found = "; ".join(said)
+    return f"**A search by Eq. 13 that trains on** (n = {len(runs)}) had a validation accuracy of {found}." if said else ""
 
 
 def at_epoch_end() -> dict[str, pd.DataFrame]:

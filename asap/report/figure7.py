@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from . import palette, results
 from .cells import NAMES
 from .display import each, rows_frame
-from .figure6 import draw_seeds, found, panels
+from .figure6 import draw_seeds
+from .methods_study import found, panels
 
 #: The least that bounded logits (±0.44) let the normalised entropy of ENAS' seven operations be.
 ENAS_FLOOR = 0.952

@@ -16,7 +16,7 @@ from ..paper.space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS
 from ..records.run import Run
 from . import cells, palette, results
 from .figure2 import searches
-from .figure6 import THEOREM, found
+from .methods_study import THEOREM, found
 
 
 def embed(data: Mapping[str, Any]) -> str:

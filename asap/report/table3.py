@@ -9,8 +9,8 @@ import pandas as pd
 from . import tables
 from .differences import difference_rows
 from .display import DASH, rows_frame, spread
-from .figure6 import THEOREM, found
 from .inference import Difference
+from .methods_study import THEOREM, found
 from .table1 import by_cell, recorded
 
 #: The study's arms behind a row of Table 3; the paper does not say which p its rows have.

@@ -21,6 +21,7 @@ from asap.report import (
     figure6,
     figure7,
     front,
+    methods_study,
     palette,
     results,
     table1,
@@ -42,8 +43,8 @@ def plans(study, kind):
 
 
 def test_the_pages_arms_are_those_of_the_study():
-    labels = set(load(figure6.STUDY).labels)
-    assert set(figure6.PRINTED) <= labels
+    labels = set(load(methods_study.STUDY).labels)
+    assert set(methods_study.PRINTED) <= labels
     in_table = [label for arms in table3.TABLE3.values() for label in arms]
     assert sorted(in_table) == sorted(labels) and labels <= set(palette.METHODS)
     assert [row["architecture"] for row in tables.paper()["table3"]["rows"]] == [name for name in table3.TABLE3 if name]
@@ -73,8 +74,8 @@ def test_figures_6_and_7_show_the_study_s_runs_and_say_which_are_missing(root):
         epochs = {**course, "validation_accuracy": [0.2, 0.5, final], "entropy_normal": [1.0, 0.5, 0.25]}
         more = {"cut": cut(34, 24)} if label != "ASAP" else {}
         pose_search(root, searches[label, seed], epochs, validation_accuracy=final, **more)
-    arms = figure6.found("search")
-    assert "1 of 3 of ASAP; Magnitude, p = 3. 2 of 3 of ENAS." in figure6.left_out("search", arms)
+    arms = methods_study.found("search")
+    assert "1 of 3 of ASAP; Magnitude, p = 3. 2 of 3 of ENAS." in methods_study.left_out("search", arms)
     assert list(arms) == ["ASAP", "Magnitude, p = 3", "ENAS"]
     enas, asap = (figure6.rows(arms).set_index("method").loc[label].str.replace("\u00a0", " ").tolist() for label in ("ENAS", "ASAP"))
     assert enas == ["2", "35.0 ± 7.1", "20.0", "-30.0", "34.0 ± 0.0", "24.0 ± 0.0", "11.0 ± 7.1"]
@@ -90,11 +91,11 @@ def test_figures_6_and_7_show_the_study_s_runs_and_say_which_are_missing(root):
 
 def test_the_page_says_how_many_cuts_are_left_out(root):
     searches = plans("methods", "search")
-    pose_search(root, searches[figure6.THEOREM, 1], validation_accuracy=0.6, cut=cut(55, 30))
+    pose_search(root, searches[methods_study.THEOREM, 1], validation_accuracy=0.6, cut=cut(55, 30))
     assert figure6.older_cuts(results.searches()) == ""
-    pose_search(root, searches[figure6.THEOREM, 0], validation_accuracy=0.6, cut=cut(55, 30), cut_images="as they are")
+    pose_search(root, searches[methods_study.THEOREM, 0], validation_accuracy=0.6, cut=cut(55, 30), cut_images="as they are")
     assert figure6.older_cuts(results.searches()).startswith("In 1 of the 2 searches")
-    assert figure6.rows(figure6.found("search")).iloc[0, -2].startswith("30.0")  # of the other search alone
+    assert figure6.rows(methods_study.found("search")).iloc[0, -2].startswith("30.0")  # of the other search alone
 
 
 def test_an_edge_keeps_its_leader_if_the_largest_phi_after_an_epoch_is_the_largest_at_the_end():
@@ -234,7 +235,8 @@ def test_the_front_figure_and_the_study_s_pages_are_of_one_copy_of_the_images(ro
     pose_search(root, searches["ASAP", 0], variant="cifar10-jpeg75", cut=cut(50, 30))
     pose_search(root, searches["ASAP", 1], variant="cifar10-jpeg75", cut=cut(50, 30))
     pose_search(root, searches["DARTS", 0], variant="cifar10")
-    assert list(front.ends()["run"]) == [searches["ASAP", seed].name for seed in (0, 1)] and list(figure6.found("search")) == ["ASAP"]
+    assert list(front.ends()["run"]) == [searches["ASAP", seed].name for seed in (0, 1)] and list(methods_study.found("search")) == ["ASAP"]
     pose_search(root, plans("design", "search")["ASAP", 100], variant="cifar10", cut=cut(50, 30))
-    assert list(figure6.found("search")) == ["ASAP", "DARTS"] and len(figure6.found("search")["ASAP"]) == 1  # as more arms are on it
+    found = methods_study.found("search")  # of the copy that more arms are on
+    assert list(found) == ["ASAP", "DARTS"] and len(found["ASAP"]) == 1
     assert set(front.ends()["variant"]) == {"cifar10"} and len(front.ends()) == 2
