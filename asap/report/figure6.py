@@ -56,8 +56,7 @@ def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None, behi
                     ax.plot(1.03, row.derived, "s", color=colour, mfc=palette.PAPER, ms=6)
         ax.set_ylabel("validation accuracy, %")
         ax.set_ylim(0)
-        if ax is axes[-1]:
-            ax.set_xlabel("time, scaled to [0, 1]")
+        ax.set_xlabel("time, scaled to [0, 1]")
         palette.legend_below(ax)
     return figure
 
@@ -65,7 +64,7 @@ def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None, behi
 def rows(arms: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """What each method's searches end in, with the accuracy's largest falls."""
     headers = ["method", "n", "mixture, at the end, %", "largest fall in an epoch that prunes, points",
-               "largest fall in another epoch, points",
+               "largest fall in an epoch without pruning, points",
                "one operation an edge, %", "derived cell, %", "drop at the cut, points"]  # fmt: skip
     return rows_frame(headers, [_row(label, runs) for label, runs in arms.items()])
 
@@ -82,7 +81,7 @@ def recovery() -> str:
             f"{len(epochs) - 1 - last} epochs more of training w"
         )
     found = "; ".join(said)
-    return f"**A search by Eq. 13 that trains on** (n = {len(runs)}) had a validation accuracy of {found}." if said else ""
+    return f"**Pruning by Eq. 13, then training on** (n = {len(runs)}). The validation accuracy was {found}." if said else ""
 
 
 def at_epoch_end() -> dict[str, pd.DataFrame]:

@@ -135,5 +135,4 @@ def planned(name: str) -> str:
     """How many of a study's runs are recorded, in a sentence."""
     study = load(name)
     of, left = len(study.planned), len(study.left(runs_root()))
-    made = f"{of - left} of the {of} runs of the study `{name}` are recorded"
-    return f"{made}; `asap study {name} --commands` prints what makes the others."
+    return f"Recorded runs of the study `{name}`: {of - left} of {of}. `asap study {name} --commands` prints the commands for the rest."

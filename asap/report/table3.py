@@ -55,7 +55,11 @@ def rows(arms: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def against_asap(arms: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The errors of each other arm minus those of ASAP's cells, by unpaired runs, as the claims compare them; no rows without ASAP's."""
+    """The errors of each other arm minus those of ASAP's cells, by unpaired runs, as the claims compare them.
+
+    Of those arms that have a test; of all where none has; no rows without ASAP's.
+    """
     values = {label: tuple(errors(label, runs)) for label, runs in arms.items()}
     asap = values.pop("ASAP", ())
-    return difference_rows({label: Difference(theirs, asap) for label, theirs in values.items() if asap}, "method")
+    tests = {label: Difference(theirs, asap) for label, theirs in values.items() if asap}
+    return difference_rows({label: test for label, test in tests.items() if test.testable} or tests, "method")

@@ -86,9 +86,9 @@ def _ends(root: Path) -> Verdict:
     rows, breaks = results(root, "reference").query("schedule == 'theorem2'"), results(root, "breaks").set_index("case")
     ties, coupled = breaks.loc["ties"], breaks.loc["coupled"]
     found = (
-        f"with a lead {rows['finished'].sum():,} of {rows['repetitions'].sum():,} runs ended, of ties {ties['finished']:.0f} of "
-        f"{ties['repetitions']}, of gradients coupled through the softmax {coupled['finished']:.0f} of {coupled['repetitions']}, "
-        f"within {coupled['horizon']:,} steps"
+        f"within {coupled['horizon']:,} steps one operation was left in {rows['finished'].sum():,} of {rows['repetitions'].sum():,} runs "
+        f"with a leader, in {ties['finished']:.0f} of {ties['repetitions']} with a tie, and in {coupled['finished']:.0f} of "
+        f"{coupled['repetitions']} whose gradients are coupled through the softmax"
     )
     led = (rows["finished"] == rows["repetitions"]).all()
     others = all(case["finished"] == case["repetitions"] for case in (ties, coupled))

@@ -23,7 +23,7 @@ SHOWN = "no verdict"  # a number of ours that is not comparable with the paper's
 #: How many claims have a verdict, in words, of one claim and of several.
 SUMMARY = {
     HOLDS: ("holds", "hold"),
-    DIRECTION: ("holds in a weaker form", "hold in a weaker form"),
+    DIRECTION: ("holds in direction", "hold in direction"),
     FAILS: ("does not hold", "do not hold"),
     SEEN: ("was seen in one run", "were seen in one run"),
     UNSEEN: ("was not seen in one run", "were not seen in one run"),
@@ -31,7 +31,7 @@ SUMMARY = {
     INCONCLUSIVE: ("is inconclusive", "are inconclusive"),
     OPEN: ("cannot be told yet", "cannot be told yet"),
     SHOWN: ("has a number without a verdict", "have a number without a verdict"),
-    PRINTED: ("rereads the paper's own numbers", "reread the paper's own numbers"),
+    PRINTED: ("is checked against the paper's own numbers alone", "are checked against the paper's own numbers alone"),
 }
 
 Values = Sequence[float] | pd.Series
