@@ -120,8 +120,8 @@ def draw() -> Figure:
             axes.plot(runs[name], np.full(len(runs), y + height), marker, color=colour, ms=5.5, ls="none",
                       mfc=colour if name == "accuracy" else palette.PAPER, label=label if y == 0 else None)  # fmt: skip
         least, most = runs["undecided"].min(), runs["undecided"].max()
-        said = f"{least if least == most else f'{least} to {most}'} of {runs['edges'].iloc[0]} edges undecided"
-        said = "a cell is drawn for each step" if group in ("ENAS", "Random search") else said
+        undecided = f"{least if least == most else f'{least} to {most}'} of {runs['edges'].iloc[0]} edges undecided"
+        said = "a cell is drawn for each step" if group in ("ENAS", "Random search") else undecided
         axes.text(1.0, y - 0.32, said, transform=axes.get_yaxis_transform(), ha="right", fontsize=9)
     axes.set_yticks(range(len(groups)), [f"{g}\n(n = {(frame['group'] == g).sum()})" for g in groups])
     axes.set_ylim(len(groups) - 0.5, -0.6)
