@@ -136,12 +136,11 @@ def numbers() -> dict[str, Any]:
     frame = ends()
     asap = frame[frame["group"] == ASAP]
     with_cut = asap.dropna(subset="one_operation")
-    searches, evaluations = recorded()
     return {
-        "searches": len(searches),
-        "evaluations": len(evaluations),
+        **dict(zip(("searches", "evaluations"), map(len, recorded()), strict=True)),
         "ended": int((asap["undecided"] == 0).sum()),
         "asap": len(asap),
+        "readings": ", by several readings of the paper," if (asap["arm_sensitivity"] != "").any() else "",
         "undecided": f"{asap['undecided'].min()} to {asap['undecided'].max()}" if len(asap) else DASH,
         "edges": 28,
         "cut": spread(with_cut["accuracy"] - with_cut["one_operation"], 0),
