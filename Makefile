@@ -21,14 +21,14 @@ book: .venv/installed
 	test -f _build/html/index.html
 	@echo "the book is at _build/html/index.html"
 
-# these two share records, so one goes after the other; the other notebooks run beside them
-TOGETHER := book/experiments/analysis.ipynb book/experiments/pruning.ipynb
+# these share a search's record, so one goes after the other; the other notebooks, and the linters, run beside them
+TOGETHER := $(addprefix book/experiments/,search.ipynb analysis.ipynb pruning.ipynb)
 NBVAL := $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=900
-test: .venv/installed lint
+test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 	export ASAP_RUNS=$$(mktemp -d); \
 	  $(NBVAL) $(TOGETHER) & \
-	  $(NBVAL) $(filter-out $(TOGETHER),$(wildcard book/experiments/*.ipynb)); beside=$$?; wait $$! && exit $$beside
+	  $(MAKE) --no-print-directory lint && $(NBVAL) $(filter-out $(TOGETHER),$(wildcard book/experiments/*.ipynb)); beside=$$?; wait $$! && exit $$beside
 
 # kills at random moments, bad inputs, damaged files: SEED draws them; minutes on two cores
 SEED ?= 0
