@@ -74,7 +74,7 @@ def _common_edges(arm: str) -> str:
         for kind in ("normal", "reduce"):
             kept += len(set(own.cell(kind)) & set(ruled.cell(kind)))
             of, other = of + len(own.cell(kind)), other + len(ruled.cell(kind))
-    return f"keeps {kept} of the {of} edges of the decided cells, and has {other}" if of else ""
+    return f"of the {of} edges that the rule used here keeps, it keeps {kept}; it keeps {other} in all" if of else ""
 
 
 def rows() -> pd.DataFrame:

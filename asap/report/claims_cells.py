@@ -102,7 +102,7 @@ def random_cells(root: Path, what: str) -> Verdict:
     cells = both.groupby(["label", "cell"], as_index=False)[["error", "parameters_36"]].mean().dropna()
     cells = cells.assign(arm=cells["label"], value=cells["error"], size=np.log(cells["parameters_36"]))
     means = cells.assign(value=design.size_adjusted(cells)).groupby("arm")["value"].mean()
-    equal = f" (at equal size it is {means[design.RANDOM] - means['ASAP']:+.2f} points)" if len(means) == 2 else ""
+    equal = f" (below 0, ASAP's are worse; at equal size {means[design.RANDOM] - means['ASAP']:+.2f})" if len(means) == 2 else ""
     return replace(verdict, ours=verdict.ours + equal)
 
 

@@ -76,7 +76,8 @@ def method_rows() -> pd.DataFrame:
         last = results.epochs().groupby("run")["steps_seconds"].last() / 60
         lines.append([label, str(len(runs)), spread(runs["step_minutes"], 1), spread(runs["full_epoch_minutes"]), spread(last[runs["run"]]),
                       spread(runs["full_epochs"], 0), spread(runs["operations_left"], 0)])  # fmt: skip
-    headers = ["search", "n", "minutes", "full epoch", "last epoch", "minutes / full epoch", "operations left of 196 (224 with none)"]
+    headers = ["search", "n", "minutes", "full epoch, minutes", "last epoch, minutes", "minutes / full epoch",
+               "operations left of 196 (224 with none)"]  # fmt: skip
     return rows_frame(headers, lines)
 
 
@@ -117,8 +118,11 @@ def precision() -> tuple[pd.DataFrame, list[float], list[float], list[str]]:
     frame = results.arm(results.searches(), "precision")
     frame = frame[frame.groupby("seed")["arm_precision"].transform("nunique") == len(load("precision").labels)]
     columns = ["accuracy", "operations_left", "epochs_run"]
-    lines = [[str(label), *(spread(runs[name], 1) for name in columns)] for label, runs in frame.groupby("arm_precision", sort=False)]
-    rows = rows_frame(["precision", "validation accuracy, %", "operations left", "epochs"], lines)
+    lines = [
+        [str(label), str(len(runs)), *(spread(runs[name], 1) for name in columns)]
+        for label, runs in frame.groupby("arm_precision", sort=False)
+    ]
+    rows = rows_frame(["precision", "n", "validation accuracy, %", "operations left", "epochs"], lines)
     cells = {(row.arm_precision, row.seed): results.record(row.run).genotype() for row in each(frame)}
     edges = {key: {(kind, edge) for kind in CELL_KINDS for edge in cell.cell(kind)} for key, cell in cells.items()}
     seeds = frame["seed"].unique()

@@ -172,7 +172,7 @@ def records(runs: Iterable[str] | Mapping[str, str]) -> None:
 def copy_note(variants: Iterable[str]) -> str:
     """A sentence to append, where records name a JPEG copy of the images."""
     copies = " and ".join(escape(variant) for variant in sorted({v for v in variants if "-jpeg" in v}))
-    said = f" The records are of {copies}, a JPEG copy of the images, so an error is not exactly the paper's quantity"
+    said = f" The records are of {copies}, a JPEG copy of the images, so the numbers are not exactly the paper's quantities"
     return f"{said} ([why](/book/audit.md))." if copies else ""
 
 

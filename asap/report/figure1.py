@@ -15,11 +15,12 @@ from .table1 import by_cell, probability
 KINDS = {
     "ASAP, published": palette.Look(palette.BLUE, marker="*"),
     "ASAP, searched here": palette.Look(palette.BLUE, marker="o"),
-    "other searches here": palette.Look(palette.ORANGE, marker="s"),
+    "other searches here, and ASAP's variants": palette.Look(palette.ORANGE, marker="s"),
     "other published": palette.Look(palette.GREEN, marker="^"),
     "random": palette.Look(palette.GREY, marker="X"),
 }
 RANDOM_COST = 0.001  # days at which random cells are drawn: a logarithmic axis has no 0
+FREE = {"random cells": "0"}
 #: The points of the paper's figure that have a label; the others tell their name when they are pointed at.
 LABELLED = ("AmoebaNet-A", "NASNet-A", "ENAS", "DARTS (2nd order)", "ASAP-Small")
 LABELLED_HERE = ("ASAP", "DARTS", "ENAS", "Random search", "random cells")
@@ -54,7 +55,7 @@ def rows(evaluations: pd.DataFrame) -> pd.DataFrame:
     """The points of ours."""
     return rows_frame(
         ["cell", "search, days", "parameters, M", "error, % (n)"],
-        [[p.name, f"{p.cost:.4g}", f"{p.parameters:.3f}", counted(p.errors)] for p in each(points(evaluations))],
+        [[p.name, FREE.get(p.name, f"{p.cost:.4g}"), f"{p.parameters:.3f}", counted(p.errors)] for p in each(points(evaluations))],
     )
 
 
@@ -88,7 +89,7 @@ def draw(evaluations: pd.DataFrame) -> tuple[Figure, dict[str, str]]:
     axes[0].set(title="The paper's numbers", xlabel="search, GPU-days as printed")
     if len(ours):
         tips |= _scatter(axes[1], ours, LABELLED_HERE, "o")
-        axes[1].set(title="Cells searched here, scale cpu", xlabel="search, days of one CPU core, measured")
+        axes[1].set(title="Cells searched here, scale cpu", xlabel="search, days of wall clock on one CPU core")
     return figure, tips
 
 
@@ -101,16 +102,18 @@ def with_kinds(frame: pd.DataFrame) -> pd.DataFrame:
     """Cells with their kinds (random, published, searched) told apart as `KINDS`, ordered by kind and name."""
     searches = results.searches()
     asap = set(searches.loc[(searches["arm_methods"] == "ASAP") | (searches["arm_design"] == "ASAP"), "run"])
-    kind = frame["kind"].map({"random": "random", "published": "other published"}).fillna("other searches here")
+    kind = frame["kind"].map({"random": "random", "published": "other published"}).fillna("other searches here, and ASAP's variants")
     kind = kind.mask(frame["cell"].isin(asap), "ASAP, searched here").mask(frame["cell"] == "asap", "ASAP, published")
     return frame.assign(kind=pd.Categorical(kind, list(KINDS))).sort_values(["kind", "cell"], ignore_index=True)
 
 
-def fit(frame: pd.DataFrame) -> tuple[float, pd.Series]:
-    """The least-squares line of error against the logarithm of the parameters: points a doubling, and its value at each cell."""
-    doublings = np.log2(frame["parameters"])
-    slope, at_one = np.polyfit(doublings, frame["error"], 1)
-    return float(slope), at_one + slope * doublings
+def fit(frame: pd.DataFrame, within: bool = False) -> tuple[float, pd.Series]:
+    """The least-squares line of error against the logarithm of the parameters: points a doubling, and its value at each cell; `within`,
+    of the deviations from the means of a cell's kind."""
+    both = pd.DataFrame({"doublings": np.log2(frame["parameters"]), "error": frame["error"]})
+    both -= both.groupby(frame["kind"], observed=True).transform("mean") if within else 0
+    slope, at_one = np.polyfit(both["doublings"], both["error"], 1)
+    return float(slope), at_one + slope * both["doublings"]
 
 
 def draw_size(frame: pd.DataFrame) -> Figure:
@@ -141,6 +144,7 @@ def size_sentence(frame: pd.DataFrame) -> str:
     rho, chance = rank_correlation(frame["parameters"], frame["error"])
     return (
         f"Spearman's ρ of parameters and error is {rho:.2f} (a random order is as far from 0 with probability {probability(chance)}). "
-        f"Twice the parameters go with {slope:+.2f} points of error. The cells deviate by {frame['error'].std():.2f} points, and by "
+        f"Twice the parameters go with {slope:+.2f} points of error, within a kind of cells with {fit(frame, within=True)[0]:+.2f}. "
+        f"The cells deviate by {frame['error'].std():.2f} points, and by "
         f"{(frame['error'] - line).std(ddof=2):.2f} points from the line."
     )

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from . import palette, results
 from .display import DASH, each, rows_frame, spread
+from .inference import number
 from .methods_study import TRAINED_ON, panels
 
 AT_EPOCH_END = "ASAP, pruning at an epoch's end"
@@ -65,7 +66,7 @@ def rows(arms: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """What each method's searches end in, with the accuracy's largest falls."""
     headers = ["method", "n", "mixture, at the end, %", "largest fall in an epoch that prunes, points",
                "largest fall in an epoch without pruning, points",
-               "one operation an edge, %", "derived cell, %", "drop at the cut, points"]  # fmt: skip
+               "one operation an edge, %", "derived cell, %", "drop to the derived cell, points"]  # fmt: skip
     return rows_frame(headers, [_row(label, runs) for label, runs in arms.items()])
 
 
@@ -78,7 +79,7 @@ def recovery() -> str:
         last = int(np.flatnonzero(every.loc[row.run, "pruned"])[-1])
         said.append(
             f"{epochs[last - 1]:.1f} % before its last pruning, {epochs[last]:.1f} % just after it, and {epochs[-1]:.1f} % after "
-            f"{len(epochs) - 1 - last} epochs more of training w"
+            f"{len(epochs) - 1 - last} epochs more of training w; its derived cell has {number(row.derived, 1)} %"
         )
     found = "; ".join(said)
     return f"**Pruning by Eq. 13, then training on** (n = {len(runs)}). The validation accuracy was {found}." if said else ""

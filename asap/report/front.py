@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..records.parameters import DATASETS, Common, EvaluationParameters, SearchParameters, make
+from ..records.parameters import DATASETS
 from ..records.study import load
 from . import palette, results
 from .claims import Judged
@@ -25,12 +25,13 @@ KEY = (
     "The cells that ASAP finds are better than those of other searches",
     "The cell reaches 1.68 % error",
 )
+COPIES = {"cifar10": "the lossless images", "cifar10-jpeg75": "a JPEG copy of the images"}
 PAPER_RUN = "main/asap-cifar10-paper-seed0"
 ASAP, EQ13 = "ASAP", "Pruning by Eq. 13"
 #: The methods of the front page's figure, and the arms of the studies `methods` and `design` that they gather.
 GROUPS = {
     "ASAP": ASAP, "ASAP, pruning at an epoch's end": ASAP, "DARTS": "DARTS", "DARTS, second order": "DARTS", "DARTS, without none": "DARTS",
-    **{f"{name}, p = {p}": EQ13 for name in ("Accumulated gradient", "Magnitude") for p in (1, 3)},
+    "ASAP, by its threshold": ASAP, **{f"{name}, p = {p}": EQ13 for name in ("Accumulated gradient", "Magnitude") for p in (1, 3)},
     "ENAS": "ENAS", "Random search": "Random search",
 }  # fmt: skip
 
@@ -43,34 +44,6 @@ def key_rows(found: Judged) -> pd.DataFrame:
         n = verdict.scale.partition("n = ")[2] or DASH
         lines.append([Markdown(f"[{claim.statement}]({claim.page}.md)"), Markdown(f"**{verdict.verdict}**"), n, verdict.ours])
     return rows_frame(["the paper's claim", "here", "n", "what was found"], lines)
-
-
-def scale_rows() -> pd.DataFrame:
-    """Six rows: the paper's experiments beside those recorded here."""
-    searches, evaluations = recorded()
-    data = "; ".join(f"{kind}: {_data(frame)}" for kind, frame in (("searches", searches), ("evaluations", evaluations)))
-    devices = sorted({*searches["processor"], *evaluations["processor"]} - {""})
-    kinds: tuple[tuple[type[Common], dict[str, Any]], ...] = ((SearchParameters, {}), (EvaluationParameters, {"cell": "ASAP"}))
-    made = {s: [make(kind, {"scale": s, "dataset": "cifar10", **more}).identity() for kind, more in kinds] for s in ("paper", "cpu")}
-
-    def both(name: str) -> list[str]:
-        return [f"{search[name]:,} (search), {evaluation[name]:,} (evaluation)" for search, evaluation in made.values()]
-
-    half = f"{made['cpu'][0]['images'] // 2:,}"
-    return rows_frame(["", "the paper", "here"], [
-        ["cells", *both("layers")],
-        ["channels", *both("channels")],
-        ["training images", *(f"{n} + {n} (search), 50,000 (evaluation)" for n in ("25,000", half))],
-        ["epochs", *both("epochs")],
-        ["data", "CIFAR-10 (search), and six further sets (evaluation)", data],
-        ["device", "a GTX 1080 Ti GPU", f"one CPU core ({', '.join(devices)})"],
-    ])  # fmt: skip
-
-
-def _data(runs: pd.DataFrame) -> str:
-    """The data sets of some runs, by the copy of their images, each with how many: `22 on a JPEG copy of CIFAR-10, 1 on CIFAR-10`."""
-    names = {"cifar10": "CIFAR-10", "cifar10-jpeg75": "a JPEG copy of CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
-    return ", ".join(f"{n} on {names.get(str(variant), variant)}" for variant, n in runs["variant"].value_counts().items()) or "none"
 
 
 def recorded() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -97,13 +70,32 @@ def design_sentence() -> str:
     return f"{searches} of {of['search']} searches, {evaluations} of {of['evaluation']} evaluations"
 
 
-def ends() -> pd.DataFrame:
-    """The searches on CIFAR-10 at the cpu scale, of one copy of the images, with the `group` of the front page's figure; ASAP's by any
-    reading of the paper."""
+def grouped() -> pd.DataFrame:
+    """The searches on CIFAR-10 at the cpu scale with the `group` of the front page's figure; ASAP's by any reading of the paper."""
     frame, _ = recorded()
-    label = frame["arm_methods"].where(frame["arm_methods"] != "", frame["arm_design"])
+    label = frame["arm_methods"]
+    for study in ("design", "certified"):
+        label = label.where(label != "", frame[f"arm_{study}"])
     readings = (frame["arm_sensitivity"] != "") & (label == "")
-    return one_copy(frame.assign(group=label.map(GROUPS).mask(readings, ASAP)).dropna(subset="group"), "group")
+    return frame.assign(group=label.map(GROUPS).mask(readings, ASAP)).dropna(subset="group")
+
+
+def ends() -> pd.DataFrame:
+    """Those that are `grouped`, of one copy of the images."""
+    return one_copy(grouped(), "group")
+
+
+def elsewhere() -> str:
+    """What the ASAP searches on another copy of the images than those of `ends` come to, in a sentence; nothing without one."""
+    asap, shown = grouped().query("group == @ASAP"), set(ends()["run"])
+    said = ""
+    for variant, runs in asap[~asap["run"].isin(shown)].groupby("variant"):
+        cut = " and ".join(f"{lost:.0f}" for lost in (runs["accuracy"] - runs["one_operation"]).dropna())
+        said += f" On {COPIES.get(str(variant), escape(variant))}, {(runs['undecided'] == 0).sum()} of {len(runs)} did: "
+        said += f"{' and '.join(map(str, runs['undecided']))} edges stayed undecided" + (
+            f", and the cut cost {cut} points." if cut else "."
+        )
+    return said
 
 
 def draw() -> Figure:
@@ -140,7 +132,9 @@ def numbers() -> dict[str, Any]:
         **dict(zip(("searches", "evaluations"), map(len, recorded()), strict=True)),
         "ended": int((asap["undecided"] == 0).sum()),
         "asap": len(asap),
+        "copy": " and ".join(COPIES.get(v, escape(v)) for v in sorted(set(asap["variant"]))),
         "readings": ", by several readings of the paper," if (asap["arm_sensitivity"] != "").any() else "",
+        "cut_by": ", all by other readings than the plain one" if len(with_cut) and (with_cut["arm_sensitivity"] != "").all() else "",
         "undecided": f"{asap['undecided'].min()} to {asap['undecided'].max()}" if len(asap) else DASH,
         "edges": 28,
         "cut": spread(with_cut["accuracy"] - with_cut["one_operation"], 0),

@@ -8,15 +8,16 @@ from matplotlib.figure import Figure
 
 from ..paper import space
 from ..records.run import Run
-from . import palette, results
+from . import palette, results, surrogate
 from .cells import node_name
 from .certificates import certificates, covariance, replay
 from .display import each, rows_frame
-from .inference import number
+from .inference import number, pair
 from .theory import COMPARED, NAMES
 
 #: The searches without a certificate of their own that are replayed, by their arms of the study `methods`.
 REPLAYED = ("ASAP", "ASAP, annealing without pruning", "DARTS")
+THRESHOLD, CERTIFICATE = "ASAP, by its threshold", "ASAP, by certificate"
 RULES = {"limit": "limit of any rule", **{rule: NAMES[rule] for rule in COMPARED}}
 MEASURES = {
     "bound": "L, the largest α gradient in size", "gap": "gap / L", "standard_error": "standard error of the gap / L",
@@ -24,7 +25,7 @@ MEASURES = {
 }  # fmt: skip
 COUNTS = (
     "pruned", "pruned and certified before", "pruned and not certified before", "certified in all",
-    "edges with one operation not certified",
+    "edges with at most one operation not certified",
 )  # fmt: skip
 
 
@@ -53,12 +54,37 @@ def estimate_rows() -> pd.DataFrame:
 def certificate_rows() -> pd.DataFrame:
     """The searches that carry their certificates: by threshold and by certificate, on the same seeds, and how their cells err."""
     errors = results.evaluations().groupby(["arm_certified", "seed"])["error"].mean()
-    headers = ["search", "seed", *COUNTS, "second moments over those of independent rewards", "error of its cell, %"]
+    scores = surrogate.scores().set_index("cell")["score"]
+    headers = ["search", "seed", *COUNTS, "second moments over those of independent rewards", "score of its cell", "error of its cell, %"]
     return rows_frame(headers, [
         [arm, str(seed := run.parameters["seed"]), *counts(certificates(run)), f"{covariance(run):.2f}",
-         number(errors.get((arm, seed), float("nan")))]
+         number(scores.get(run.name, float("nan"))), number(errors.get((arm, seed), float("nan")))]
         for arm, run in searches("certified")
     ])  # fmt: skip
+
+
+def reversed_certificates() -> str:
+    """On how many edges the searches that were watched end with a certified operation in front, in a sentence; nothing without one."""
+    edges, front, kept = 0, 0, 0
+    for run in (run for _, run in searches("certified", THRESHOLD)):
+        frame, genotype = run.architecture(), run.genotype()
+        last = frame[(frame["epoch"] == frame["epoch"].max()) & frame["alive"]]
+        leaders = last.loc[last.groupby(["cell", "edge"], observed=True)["phi"].idxmax()]
+        certified = leaders[np.isfinite(leaders["certified_step"])]
+        edges, front = edges + len(leaders), front + len(certified)
+        kept += sum((row.source, row.target) in {(e.source, e.target) for e in genotype.cell(row.cell)} for row in each(certified))
+    said = f"On {front} of {edges} edges the operation that had been certified a loser has the largest Φ at the end"
+    return f"{said}, on {kept} of these in the derived cell." if front else ""
+
+
+def score_difference() -> str:
+    """Whether the cells by certificate and by threshold differ in score, on the same seeds, in a sentence; nothing without a pair."""
+    scores = surrogate.scores().set_index("cell")["score"]
+    found = results.searches().assign(score=lambda frame: frame["run"].map(scores)).set_index("seed").groupby("arm_certified")["score"]
+    by_arm = {str(arm): values for arm, values in found}
+    test = pair(by_arm[CERTIFICATE], by_arm[THRESHOLD]) if {CERTIFICATE, THRESHOLD} <= set(by_arm) else None
+    said = f"The score of ASAP's cell by certificate minus that by its threshold, paired by seed (n = {test.n if test else 0})"
+    return f"{said}: {test.text()}." if test and test.n else ""
 
 
 def watched() -> pd.DataFrame:

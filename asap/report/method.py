@@ -1,13 +1,16 @@
-"""The method page's table of scales. Needs no torch."""
+"""The method page's table of scales, and the front page's. Needs no torch."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
-from ..records.parameters import make
+from ..records.parameters import Common, EvaluationParameters, SearchParameters, make
 from ..records.presets import SCALE_NAMES
 from ..records.study import KINDS
 from .display import Markdown, rows_frame
+from .front import recorded
 
 
 def scale_rows(kind: str) -> pd.DataFrame:
@@ -20,3 +23,34 @@ def scale_rows(kind: str) -> pd.DataFrame:
     shown = [[f"{value:.4g}" if isinstance(value, float) else str(value) for value in row] for row in values]
     lines = [[Markdown(f"`{name}`"), *row] for name, row in zip(names, shown, strict=True)]
     return rows_frame(["", *(f"`{scale}`" for scale in SCALE_NAMES)], lines)
+
+
+def experiment_rows() -> pd.DataFrame:
+    """Six rows: the paper's experiments beside those recorded here."""
+    searches, evaluations = recorded()
+    data = "; ".join(f"{kind}: {_data(frame)}" for kind, frame in (("searches", searches), ("evaluations", evaluations)))
+    devices = sorted({*searches["processor"], *evaluations["processor"]} - {""})
+    kinds: tuple[tuple[type[Common], dict[str, Any]], ...] = ((SearchParameters, {}), (EvaluationParameters, {"cell": "ASAP"}))
+    made = {s: [make(kind, {"scale": s, "dataset": "cifar10", **more}).identity() for kind, more in kinds] for s in ("paper", "cpu")}
+
+    def both(name: str) -> list[str]:
+        return [f"{search[name]:,} (search), {evaluation[name]:,} (evaluation)" for search, evaluation in made.values()]
+
+    half, used = (
+        f"{made['cpu'][0]['images'] // 2:,}",
+        "50,000, of Fashion-MNIST 60,000" if "fashion_mnist" in set(evaluations["dataset"]) else "50,000",
+    )
+    return rows_frame(["", "the paper", "here"], [
+        ["cells", *both("layers")],
+        ["channels", *both("channels")],
+        ["training images", *(f"{n} + {n} (search), {whole} (evaluation)" for n, whole in (("25,000", "50,000"), (half, used)))],
+        ["epochs", *both("epochs")],
+        ["data", "CIFAR-10 (search), and six further sets (evaluation)", data],
+        ["device", "a GTX 1080 Ti GPU", f"one CPU core ({', '.join(devices)})"],
+    ])  # fmt: skip
+
+
+def _data(runs: pd.DataFrame) -> str:
+    """The data sets of some runs, by the copy of their images, each with how many: `22 on a JPEG copy of CIFAR-10, 1 on CIFAR-10`."""
+    names = {"cifar10": "CIFAR-10", "cifar10-jpeg75": "a JPEG copy of CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
+    return ", ".join(f"{n} on {names.get(str(variant), variant)}" for variant, n in runs["variant"].value_counts().items()) or "none"

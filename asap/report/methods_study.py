@@ -45,8 +45,8 @@ def left_out(kind: str, arms: Mapping[str, pd.DataFrame]) -> str:
             short.setdefault(f"{n} of {of}", []).append(label)
     if not short:
         return ""
-    lines = [f"{count} by {' / '.join(labels)}" for count, labels in sorted(short.items())]
-    return f"Not every planned {kind} has been run. Finished are {'; '.join(lines)}. `asap study {STUDY}` shows what is left."
+    lines = [f"{count}: {'; '.join(labels)}" for count, labels in sorted(short.items())]
+    return f"Not every planned {kind} has been run. Finished are, of each arm, {'. '.join(lines)}. `asap study {STUDY}` shows what is left."
 
 
 def frames(found: Mapping[str, Sequence[Run]]) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:

@@ -33,7 +33,7 @@ def margin_rows() -> pd.DataFrame:
         ratio = abs(best - asap) / noise
         lines.append([entry["name"], f"{asap:g}", f"{best:g}", f"{best - asap:+.2f}", f"{entry['test_images']:,}",
                       f"{noise / np.sqrt(2):.2f}", "within one" if ratio <= 1 else f"{ratio:.1f}"])  # fmt: skip
-    headers = ["data set", "ASAP, %", "best other, %", "margin", "test images", "standard error", "margin in errors of a difference"]
+    headers = ["data set", "ASAP, %", "best other, %", "margin", "test images", "standard error", "margin / standard error of a difference"]
     return rows_frame(headers, lines)
 
 

@@ -51,3 +51,14 @@ def validity_rows(frame: pd.DataFrame) -> pd.DataFrame:
          f"{r.high:.2g}", f"{r.horizon:,.0f}"]
         for r in each(frame[frame["part"] == "validity"])
     ])  # fmt: skip
+
+
+def dependence_rows(certified: pd.DataFrame, theorem2: pd.DataFrame) -> pd.DataFrame:
+    """How often both rules prune the best where it does not always lead. certified, theorem2: the tables `dependence` and `breaks`."""
+    both = certified.merge(theorem2, on=["case", "hold", "switch", "gap"], suffixes=("", "_theorem2"))
+    cases = {"signs held": "each draw held for {} steps", "the best changes": "another is best after step {}"}
+    rules = ("", "_theorem2")
+    return rows_frame(["case", "Theorem C", "Theorem 2"], [
+        [cases[r.case].format(r.switch or r.hold), *(f"{r[f'failures{rule}']} of {r[f'repetitions{rule}']:,}" for rule in rules)]
+        for _, r in both.iterrows()
+    ])  # fmt: skip

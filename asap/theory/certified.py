@@ -65,8 +65,11 @@ def information(x: np.ndarray, weights: np.ndarray) -> float:
 def limit(x: np.ndarray, weights: np.ndarray, delta: float) -> float:
     """kl(δ, 1 − δ)/KL_inf: the fewest steps, on average, in which a rule that is right with probability 1 − δ tells the two apart.
 
-    x, weights: the law of the evidence of the winner over the loser, half their difference. Infinite where its mean is not positive.
+    x, weights: the law of the evidence of the winner over the loser, half their difference. Infinite where its mean is not
+    positive; 0 for δ of a half and more.
     """
+    if delta >= 0.5:
+        return 0.0
     gained = information(x, weights)
     return float(entropy([delta, 1 - delta], [1 - delta, delta])) / gained if gained > 0 else math.inf
 

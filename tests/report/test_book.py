@@ -14,7 +14,7 @@ from posed import MACHINE, pose, pose_search
 
 from asap.records.recorder import Recorder
 from asap.records.study import load
-from asap.report import claims, display, front, results
+from asap.report import claims, display, front, method, results
 
 ROOT = Path(__file__).parent.parent.parent
 NOTEBOOKS = sorted((ROOT / "book").glob("*/*.ipynb"))
@@ -113,7 +113,7 @@ def test_no_field_of_a_record_is_read_as_markup(monkeypatch, tmp_path):
     (name,) = results.evaluations()["run"]
     texts = [display.provenance(name), display.files(results.record(name)), display.copy_note([HOSTILE + "-jpeg"])]
     monkeypatch.setattr(display, "display", lambda thing: texts.append(thing.data))
-    display.table(front.scale_rows(), display.rows_frame(["a"], [[HOSTILE]]))
+    display.table(method.experiment_rows(), display.rows_frame(["a"], [[HOSTILE]]))
     display.records([name])
     (tmp_path / "cells" / "a `b` <i>" / "run.json").write_text("{")
     display.problems()

@@ -75,7 +75,7 @@ def test_figures_6_and_7_show_the_study_s_runs_and_say_which_are_missing(root):
         more = {"cut": cut(34, 24)} if label != "ASAP" else {}
         pose_search(root, searches[label, seed], epochs, validation_accuracy=final, **more)
     arms = methods_study.found("search")
-    assert "1 of 3 by ASAP / Magnitude, p = 3; 2 of 3 by ENAS." in methods_study.left_out("search", arms)
+    assert "1 of 3: ASAP; Magnitude, p = 3. 2 of 3: ENAS." in methods_study.left_out("search", arms)
     assert list(arms) == ["ASAP", "Magnitude, p = 3", "ENAS"]
     enas, asap = (figure6.rows(arms).set_index("method").loc[label].str.replace("\u00a0", " ").tolist() for label in ("ENAS", "ASAP"))
     assert enas == ["2", "35.0 ± 7.1", "20.0", "-30.0", "34.0 ± 0.0", "24.0 ± 0.0", "11.0 ± 7.1"]

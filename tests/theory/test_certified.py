@@ -124,6 +124,7 @@ def test_the_limit_of_any_rule(gap, expected):
 def test_the_limit_of_small_noise_and_of_ties():
     assert Setting(gap=0.1, noise="uniform", spread=0.02).limit() == pytest.approx(36, rel=0.01)
     assert Setting(gap=0.0).limit() is None and predicted_steps(np.array([-1.0, 1.0]), np.array([0.5, 0.5]), 7, 0.1) == math.inf
+    assert Setting(gap=0.5, delta=0.6).limit() == 0  # a rule may then guess
 
 
 @pytest.mark.parametrize("noise", ["uniform", "antithetic", "common", "unequal"])

@@ -1,5 +1,7 @@
 """The page on justified prunings, from a search that nothing trained: its rewards are drawn, its record is a search's."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import torch
@@ -67,3 +69,32 @@ def test_a_search_s_certificates_make_the_page(tmp_path, monkeypatch):
     ]
     pruned = justified.watched()
     assert set(pruned["run"]) <= {watched.name} and np.isfinite(pruned["pruned"]).all()
+
+
+def test_cells_are_compared_by_score_on_the_same_seeds_alone(monkeypatch):
+    arms = [
+        (justified.THRESHOLD, 0, 93.0),
+        (justified.CERTIFICATE, 0, 94.0),
+        (justified.THRESHOLD, 1, 93.5),
+        (justified.CERTIFICATE, 2, 90.0),
+    ]
+    frame = pd.DataFrame([{"run": f"{arm}{seed}", "arm_certified": arm, "seed": seed, "score": score} for arm, seed, score in arms])
+    monkeypatch.setattr(justified.results, "searches", lambda: frame.drop(columns="score"))
+    monkeypatch.setattr(justified.surrogate, "scores", lambda: frame.rename(columns={"run": "cell"})[["cell", "score"]])
+    assert "(n = 1): +1.00 points (one run, no test)" in justified.score_difference()
+    frame.loc[1, "arm_certified"] = ""  # no pair is left
+    assert justified.score_difference() == ""
+
+
+def test_certified_losers_that_are_in_front_at_the_end_are_said(monkeypatch):
+    rows = [(1, 0, 0, "sep_conv_3x3", 0.9, np.inf), (2, 0, 0, "sep_conv_3x3", 0.2, np.inf), (2, 0, 0, "skip_connect", 0.8, 5.0)]
+    rows += [(2, 1, 1, "sep_conv_3x3", 0.7, 9.0), (2, 1, 1, "skip_connect", 0.3, np.inf)]
+    frame = pd.DataFrame(rows, columns=["epoch", "edge", "source", "operation", "phi", "certified_step"])
+    run = SimpleNamespace(
+        architecture=lambda: frame.assign(cell="normal", target=2, alive=True),
+        genotype=lambda: SimpleNamespace(cell=lambda kind: [SimpleNamespace(source=0, target=2)]),
+    )
+    monkeypatch.setattr(justified, "searches", lambda study, *arms: [("ASAP", run)])
+    assert justified.reversed_certificates().startswith("On 2 of 2 edges") and "on 1 of these" in justified.reversed_certificates()
+    frame["certified_step"] = np.inf
+    assert justified.reversed_certificates() == ""
