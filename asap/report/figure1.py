@@ -21,9 +21,9 @@ KINDS = {
 }
 RANDOM_COST = 0.001  # days at which random cells are drawn: a logarithmic axis has no 0
 FREE = {"random cells": "0"}
-#: The points of the paper's figure that have a label; the others tell their name when they are pointed at.
-LABELLED = ("AmoebaNet-A", "NASNet-A", "ENAS", "DARTS (2nd order)", "ASAP-Small")
-LABELLED_HERE = ("ASAP", "DARTS", "ENAS", "Random search", "random cells")
+#: The points that have a label, and how far from them it stands; the others tell their name when they are pointed at.
+LABELLED = {"AmoebaNet-A": (-8, -14), "NASNet-A": (-8, 8), "ENAS": (-8, -14), "DARTS (2nd order)": (8, -13), "ASAP-Small": (8, 7)}
+LABELLED_HERE = {"ASAP": (-8, 7), "DARTS": (-56, 10), "ENAS": (8, 7), "Random search": (-8, -14), "random cells": (8, 7)}
 
 
 def printed() -> pd.DataFrame:
@@ -59,19 +59,18 @@ def rows(evaluations: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _scatter(axes: Axes, found: pd.DataFrame, labelled: tuple[str, ...], gid: str) -> dict[str, str]:
+def _scatter(axes: Axes, found: pd.DataFrame, labelled: dict[str, tuple[int, int]], gid: str) -> dict[str, str]:
     """Draw points, size and colour by their parameters; what each tells, by its `gid`."""
     least, largest = found["parameters"].min(), found["parameters"].max()
-    middle, tips = (found["cost"].min() * found["cost"].max()) ** 0.5, {}
+    tips = {}
     for p in each(found):
         mine = p.name.startswith("ASAP")
         axes.scatter(p.cost, p.error, s=220 * p.parameters / largest, c=[p.parameters], cmap="viridis", edgecolor=palette.INK,
                      vmin=least, vmax=largest, lw=1.6 if mine else 0.5, gid=f"{gid}{p.Index}")  # fmt: skip
         if p.name in labelled:
-            right = p.cost > middle  # a label stays inside, and neighbours' labels lie apart
-            place = (-8 if right else 8, -13 if labelled.index(p.name) % 2 else 7)
-            axes.annotate(p.name, (p.cost, p.error), xytext=place, textcoords="offset points", ha="right" if right else "left",
-                          fontweight="bold" if mine else "normal")  # fmt: skip
+            place, line = labelled[p.name], {"arrowstyle": "-", "lw": 0.5, "color": palette.INK}
+            axes.annotate(p.name, (p.cost, p.error), xytext=place, textcoords="offset points", ha="right" if place[0] < 0 else "left",
+                          fontweight="bold" if mine else "normal", arrowprops=line)  # fmt: skip
         tips[f"{gid}{p.Index}"] = f"{p.name}: {p.cost:.3g} days, {p.parameters:.3g} M, {p.error:.2f} %"
     axes.set(xscale="log", ylabel="CIFAR-10 test error, %")
     axes.margins(x=0.2, y=0.15)
