@@ -117,7 +117,7 @@ class SearchParameters(Common):
     prune_every: str = parameter("step", "after every α step (Algorithm 1), or at an epoch's end", choices=("step", "epoch"))
     prune_rule: str = parameter(
         "threshold",
-        "Φ < θ; certified: Theorem C's losers; watched: Φ < θ, with the certificates recorded",
+        "Φ < θ; certified: Theorem C's losers, but the last beside none; watched: Φ < θ, with the certificates recorded",
         choices=("threshold", "certified", "watched"),
     )
     candidates: str = parameter("paper", "the paper's seven operations (3.1), or DARTS' eight, with none", choices=("paper", "darts"))

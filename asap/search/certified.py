@@ -24,6 +24,7 @@ from ..records.parameters import SearchParameters
 from .alpha import Differentiable
 from .asap import Anneal
 from .darts import Darts
+from .sparing import spared
 
 STATE = ("wealth", "squares", "count", "certified", "squares_before", "count_before")
 
@@ -105,7 +106,8 @@ class Betting(Differentiable):
     def going(self) -> dict[str, Tensor] | None:
         if self.parameters.prune_rule != "certified":
             return super().going()
-        return {kind: self.certificates[kind].losers(self.alive[kind]) for kind in CELL_KINDS}
+        lost = {kind: self.certificates[kind].losers(alive) for kind, alive in self.alive.items()}
+        return {kind: spared(lost[kind], self.alive[kind], self.phi(kind), self.operations) for kind in CELL_KINDS}
 
     def snapshot(self) -> dict[str, dict[str, np.ndarray]]:
         more = {kind: {name: v.cpu().float().numpy() for name, v in c.columns().items()} for kind, c in self.certificates.items()}

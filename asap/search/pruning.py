@@ -34,6 +34,8 @@ class Magnitude(Differentiable):
         for kind in CELL_KINDS:
             alive = self.alive[kind].cpu().numpy()
             rank = np.where(alive, self.importance(kind).cpu().numpy(), -np.inf)
+            if left == 1 and "none" in self.operations:  # which is no operation of a cell
+                rank[:, self.operations.index("none")] = -np.inf
             order = np.argsort(np.argsort(-rank, axis=1, kind="stable"), axis=1, kind="stable")
             masks[kind] = alive & (order >= left)
         return masks if any(mask.any() for mask in masks.values()) else None

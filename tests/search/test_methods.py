@@ -302,3 +302,25 @@ def test_the_cut_recalibrates_batch_norm_over_the_training_half():
     assert torch.allclose(network[0].running_mean, images.mean((0, 2, 3)), atol=1e-5)
     halves = torch.stack([half.transpose(0, 1).reshape(3, -1).var(1) for half in (images[:20], images[20:])])
     assert torch.allclose(network[0].running_var, halves.mean(0), rtol=1e-5) and network[0].momentum == 0.1
+
+
+@pytest.mark.parametrize(("method", "more"), [("darts", {"prune_rule": "certified"}), ("asap", {"candidates": "darts"}),
+                                              ("magnitude", {"candidates": "darts", "prune_end": 21})])  # fmt: skip
+def test_no_edge_is_left_with_none_alone(method, more):
+    """Where `none` wins, the cell needs another operation all the same: that of the largest Φ stays."""
+    made = make_method(make(SearchParameters, {"method": method, "scale": "cpu", "dataset": "cifar10", **more}), torch.device("cpu"))
+    none = made.operations.index("none")
+    with torch.no_grad():
+        for alpha in made.alpha.values():
+            alpha.zero_()[:, none] = 9.0
+            alpha[:, none + 2] = 1.0
+    if method == "darts":
+        for certificate in made.certificates.values():
+            certificate.certified[:] = 1.0
+            certificate.certified[:, none] = torch.inf
+    made.begin_epoch(40)
+    masks = made.to_prune(epoch_ends=True)
+    for kind, mask in masks.items():
+        left = made.alive[kind].numpy() & ~mask
+        assert left[:, none + 2].all() and left.sum() == (14 if method == "magnitude" else 28)
+        assert left[:, none].all() == (method != "magnitude")

@@ -156,12 +156,12 @@ def test_cli(capsys):
 
 
 def steps(method, count, seed=0):
-    """Feed a method random gradients in which the first operation of every edge is the best."""
+    """Feed a method random gradients in which the second operation of every edge is the best (DARTS' first is none)."""
     stream = torch.Generator().manual_seed(seed)
     for _ in range(count):
         gradients = {}
         for kind, alpha in method.alpha.items():
-            reward = torch.randn(alpha.shape, generator=stream) + torch.tensor([3.0] + [0.0] * (alpha.shape[1] - 1))
+            reward = torch.randn(alpha.shape, generator=stream) + torch.tensor([0.0, 3.0] + [0.0] * (alpha.shape[1] - 2))
             phi = method.phi(kind).detach()
             gradients[kind] = -phi / method.temperature * (reward - (phi * reward).sum(1, keepdim=True))
         method.apply(gradients)
