@@ -13,6 +13,7 @@ from ..records.parameters import DATASETS
 from ..records.study import load
 from . import palette, results
 from .claims import Judged
+from .claims_search import spelt_range
 from .display import DASH, Markdown, each, escape, rows_frame, spread
 from .verdicts import one_copy
 
@@ -90,11 +91,9 @@ def elsewhere() -> str:
     asap, shown = grouped().query("group == @ASAP"), set(ends()["run"])
     said = ""
     for variant, runs in asap[~asap["run"].isin(shown)].groupby("variant"):
-        cut = " and ".join(f"{lost:.0f}" for lost in (runs["accuracy"] - runs["one_operation"]).dropna())
+        cut = spelt_range(runs["accuracy"] - runs["one_operation"])
         said += f" On {COPIES.get(str(variant), escape(variant))}, {(runs['undecided'] == 0).sum()} of {len(runs)} did: "
-        said += f"{' and '.join(map(str, runs['undecided']))} edges stayed undecided" + (
-            f", and the cut cost {cut} points." if cut else "."
-        )
+        said += f"{spelt_range(runs['undecided'])} edges stayed undecided" + (f", and the cut cost {cut} points" if cut else "") + "."
     return said
 
 
