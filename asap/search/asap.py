@@ -55,7 +55,7 @@ class Anneal(Differentiable):
         return (self.phi(kind).detach() < p.threshold / operations) & alive
 
     def going(self) -> dict[str, Tensor] | None:
-        return {kind: spared(self.below(kind), self.alive[kind], self.phi(kind), self.operations) for kind in CELL_KINDS}
+        return {kind: spared(self.below(kind), self.alive[kind], self.alpha[kind], self.operations) for kind in CELL_KINDS}
 
     def status(self) -> dict[str, float]:
         """threshold: θ; where it differs from edge to edge, the mean of 0.4 over the operations that an edge has left."""

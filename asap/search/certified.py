@@ -107,7 +107,7 @@ class Betting(Differentiable):
         if self.parameters.prune_rule != "certified":
             return super().going()
         lost = {kind: self.certificates[kind].losers(alive) for kind, alive in self.alive.items()}
-        return {kind: spared(lost[kind], self.alive[kind], self.phi(kind), self.operations) for kind in CELL_KINDS}
+        return {kind: spared(lost[kind], self.alive[kind], self.alpha[kind], self.operations) for kind in CELL_KINDS}
 
     def snapshot(self) -> dict[str, dict[str, np.ndarray]]:
         more = {kind: {name: v.cpu().float().numpy() for name, v in c.columns().items()} for kind, c in self.certificates.items()}
