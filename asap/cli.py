@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,9 +21,10 @@ from .records.fields import add_arguments
 from .records.parameters import EvaluationParameters, SearchParameters, make, runs_root
 from .records.presets import SCALES
 
-KINDS: dict[str, tuple[type[SearchParameters | EvaluationParameters], str, str]] = {
-    "search": (SearchParameters, "search", "search for a cell"),
-    "evaluate": (EvaluationParameters, "evaluation", "train and test a cell"),
+#: Commands that make a run: its parameters, its kind, what it does, and where.
+KINDS: dict[str, tuple[type[SearchParameters | EvaluationParameters], str, str, str]] = {
+    "search": (SearchParameters, "search", "search for a cell", ".search.loop"),
+    "evaluate": (EvaluationParameters, "evaluation", "train and test a cell", ".train.evaluate"),
 }
 #: Commands that a room has of its own: where `add_arguments` and `command` stand, and what it does.
 ROOMS = {
@@ -66,7 +68,7 @@ def _command(argv: list[str]) -> int:
     def add(name: str, text: str, description: str = "") -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=description or text, allow_abbrev=False)
 
-    for name, (kind, scales, text) in KINDS.items():
+    for name, (kind, scales, text, _) in KINDS.items():
         sub = add(name, text, f"{text}; a value that is not given comes from the scale, else from its default, the paper's")
         if name == named:
             sub.usage = f"asap {name} [--PARAMETER VALUE ...]"
@@ -108,7 +110,9 @@ def _command(argv: list[str]) -> int:
         raise UserError(f"unexpected argument {rest[0]!r}")
     if command in ROOMS:
         return int(import_module(ROOMS[command][0], __package__).command(given))
-    call = {"search": _search, "evaluate": _evaluate, "theory": _theory, "cells": _cells, "plot": _plot, "runs": _runs, "study": _study}
+    if command in KINDS:
+        return _run(command, given)
+    call = {"theory": _theory, "cells": _cells, "plot": _plot, "runs": _runs, "study": _study}
     return call[command](given)
 
 
@@ -123,26 +127,14 @@ def _theory_options(theory: argparse.ArgumentParser) -> None:
     theory.add_argument("--row", metavar="TABLE/TASK", default="", help="compute one task of a recorded table, for example schedules/3")
 
 
-def _search(given: dict[str, Any]) -> int:
-    parameters = make(SearchParameters, given)
-    from .search.loop import search
-
-    return _run(search, parameters)
-
-
-def _evaluate(given: dict[str, Any]) -> int:
-    parameters = make(EvaluationParameters, given)
-    from .train.evaluate import evaluate
-
-    return _run(evaluate, parameters)
-
-
-def _run(call: Any, parameters: Any) -> int:
+def _run(command: str, given: dict[str, Any]) -> int:
+    kind, _, _, room = KINDS[command]
+    parameters = make(kind, given)  # bad input costs no import of torch
     from .train.distributed import rank
     from .train.ends import OutOfTime, RunFailed
 
     try:
-        folder = call(parameters)
+        folder = getattr(import_module(room, __package__), command)(parameters)
     except OutOfTime as stop:
         print(f"asap: {stop}", file=sys.stderr)
         return 0
@@ -167,6 +159,8 @@ def _theory(given: dict[str, Any]) -> int:
         for table in TABLES if name == "all" else [name]:
             print(record(table, runs_root(root), lambda text: print(text, file=sys.stderr)))
         return 0
+    if exact and (unread := sorted(set(given) - {"schedule", "operations", "delta", "horizon", "shrink"})):
+        raise UserError(f"--exact takes ν as 1/N and any law within its bound; it does not read {unread[0]}")
     setting = make_setting(given)
     if exact:
         found: dict[str, Any] = {
@@ -185,6 +179,8 @@ def _theory(given: dict[str, Any]) -> int:
 
 
 def _cells(given: dict[str, Any]) -> int:
+    import pandas as pd
+
     from .networks.derived import Size
     from .paper.space import Genotype, cell_by_name, cell_label, published_cells
     from .records.recorder import write_atomically
@@ -203,21 +199,19 @@ def _cells(given: dict[str, Any]) -> int:
         (root / "sizes").mkdir(parents=True, exist_ok=True)
         if not os.access(root / "sizes", os.W_OK):
             raise UserError(f"cannot write under {root / 'sizes'}")
-        lines = ["cell,channels,parameters,multiply_adds"]
-        lines += [
-            ",".join(map(str, (name, channels, *size(genotype, channels).values())))
-            for name, genotype in (published | recorded_cells(root)).items()
-            for channels in (36, 44, 50, 56)
-        ]
-        image_net = ["cell,channels,squeeze_excitation,parameters,with_auxiliary,multiply_adds"]
-        for name, genotype in published.items():
-            for channels, attention in ((48, False), (50, True)):
-                found = Size(genotype, channels, 14, 1000, 3, 224, "imagenet", attention)
-                larger = dataclasses.replace(found, auxiliary=True).parameters
-                image_net.append(",".join(map(str, (name, channels, attention, found.parameters, larger, found.multiply_adds))))
-        for name, table in (("cifar10", lines), ("imagenet", image_net)):
+        cells = published | recorded_cells(root)
+        small = [{"cell": name, "channels": c, **size(cells[name], c)} for name, c in product(cells, (36, 44, 50, 56))]
+        large = []
+        for name, (channels, attention) in product(published, ((48, False), (50, True))):
+            found = Size(published[name], channels, 14, 1000, 3, 224, "imagenet", attention)
+            auxiliary = dataclasses.replace(found, auxiliary=True).parameters
+            large.append({
+                "cell": name, "channels": channels, "squeeze_excitation": attention, "parameters": found.parameters,
+                "with_auxiliary": auxiliary, "multiply_adds": found.multiply_adds,
+            })  # fmt: skip
+        for name, table in (("cifar10", small), ("imagenet", large)):
             path = root / "sizes" / f"{name}.csv"
-            write_atomically(path, ("\n".join(table) + "\n").encode())
+            write_atomically(path, pd.DataFrame(table).to_csv(index=False).encode())
             print(path)
         return 0
     chosen = published_cells()
@@ -281,7 +275,7 @@ def _study(given: dict[str, Any]) -> int:
     for name in [given["name"]] if given["name"] else names():
         study = load(name)
         if given["commands"]:
-            print("".join(p.command() + "\n" for p in study.left(root)), end="")
+            print("".join(p.command(given["runs_root"]) + "\n" for p in study.left(root)), end="")
             continue
         left = study.seconds(root)
         if given["name"]:

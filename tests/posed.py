@@ -13,7 +13,7 @@ def pose(root, planned, error, wrong=None, **outcome):
     data = {"variant": outcome.pop("variant", "posed"), "fingerprint": "0", "shape": [3, 32, 32]}
     recorder = Recorder(root / planned.name, "evaluation", planned.parameters.identity(), data=data, machine=MACHINE)
     if wrong is not None:
-        recorder.test({"test_error": error, "test_images": len(wrong), "wrong": pack(wrong)})
+        recorder.write("test.json", {"test_error": error, "test_images": len(wrong), "wrong": pack(wrong)})
     recorder.finish({"test_error": error, "test_images": 10_000, "parameters": 1_000_000, "seconds": 1.0, **outcome})
     recorder.close()
 
@@ -29,10 +29,10 @@ def pose_search(root, planned, epochs=None, **outcome):
     data = {"variant": outcome.pop("variant", "posed"), "fingerprint": "0", "shape": [3, 32, 32]}
     machine = {**MACHINE, **outcome.pop("machine", {})}
     recorder = Recorder(root / planned.name, "search", planned.parameters.identity(), data=data, machine=machine)
-    recorder.epochs(pd.DataFrame(course).to_dict("records"))
+    recorder.write("epochs.csv", pd.DataFrame(course).to_dict("records"))
     phi = outcome.pop("phi", [[0.5, 0.45]])
     rows = [("normal", edge, size, str(o), value) for edge, row in enumerate(phi) for o, value in enumerate(row)]
-    recorder.architecture(pd.DataFrame(rows, columns=["cell", "edge", "epoch", "operation", "phi"]))
+    recorder.write("architecture.parquet", pd.DataFrame(rows, columns=["cell", "edge", "epoch", "operation", "phi"]))
     undecided, left = {"normal": 0, "reduce": 0}, {"normal": 14, "reduce": 14}
     plain = {"epochs": size, "decided": True, "undecided_edges": undecided, "operations_left": left, "parameters_left": 1, "seconds": 60.0}
     if "cut" in outcome:

@@ -18,14 +18,6 @@ from .kernels import batch_norm, contiguous_gradient, unphase, weighted_sum
 from .operations import Cell, DilConv, Operation, Pool, Source, make_operation, project, readers, source_side
 
 
-def scaled_norm(x: Tensor, norm: nn.BatchNorm2d, scale: Tensor) -> Tensor:
-    """scale · BatchNorm(x), `scale` a scalar tensor, in one pass.
-
-    The weight is made contiguous: torch 2.14.1 returns wrong input gradients for an expanded one in channels_last.
-    """
-    return batch_norm(x, norm, scale.to(norm.running_mean.dtype).expand(x.shape[1]).contiguous(), None)  # type: ignore[union-attr]
-
-
 class SearchCell(Cell):
     """One cell of mixed operations. Its inputs are the outputs of the two cells before it."""
 
@@ -84,8 +76,9 @@ class SearchCell(Cell):
                 name, weight = self.operations[o], weights[e * len(self.operations) + o]
                 if name in edge:
                     operation: Operation = edge[name]  # type: ignore[assignment]
-                    assert operation.norm is not None
-                    x = scaled_norm(operation.body(source.read(operation.form)), operation.norm, weight)
+                    norm, x = operation.norm, operation.body(source.read(operation.form))
+                    assert norm is not None and norm.running_mean is not None
+                    x = batch_norm(x, norm, weight.to(norm.running_mean.dtype).expand(x.shape[1]).contiguous(), None)  # Φ · BatchNorm(x)
                     if isinstance(operation, DilConv) and operation.in_phases:
                         phased = x if phased is None else phased.add_(x)
                     else:

@@ -206,7 +206,7 @@ def cell_label(name: str) -> str:
     if not _is_path(name):
         return name
     path = PurePath(name.replace("\\", "/"))
-    return re.sub(r"[^\w.+-]", "_", path.parent.name if path.name == "genotype.json" else path.stem) + ".json"
+    return re.sub(r"[^\w.+-]", "_", path.parent.name if path.name == "genotype.json" else path.name.removesuffix(".json")) + ".json"
 
 
 def _is_text(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,7 @@ def shorter_side(folder: Path) -> int:
     """Of the first image of a folder, in pixels; 0 where there is none to be read."""
     from PIL import Image
 
-    for path in sorted((folder / "train" if (folder / "train").is_dir() else folder).glob("[!.]*/[!.]*.*"))[:1]:
-        try:
-            with Image.open(path) as image:
-                return min(image.size)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            return 0
+    for path in sorted((folder / "train" if (folder / "train").is_dir() else folder).glob("[!.]*/**/[!.]*.*")):
+        with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError), Image.open(path) as image:
+            return min(image.size)
     return 0

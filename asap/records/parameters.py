@@ -180,6 +180,11 @@ class EvaluationParameters(Common):
         """As for every run; a cell of a file or a text by its label, since the record holds the genotype itself."""
         return {**super().identity(), "cell": cell_label(self.cell)}
 
+    def differences(self, recorded: Mapping[str, Any]) -> list[str]:
+        """As for every run; a cell has one name, however it is spelt in capitals."""
+        same = str(recorded.get("cell")).lower() == cell_label(self.cell).lower()
+        return [name for name in super().differences(recorded) if not (name == "cell" and same)]
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._agree("give either run (a search's folder) or cell (a published cell's name)", bool(self.run) != bool(self.cell))

@@ -14,7 +14,6 @@ from typing import Any
 import filelock
 import pandas as pd
 
-from ..paper.space import Genotype
 from .data import same_data
 from .run import CHECKPOINT, MissingRecord, RecordError, digest_of, own_digest, read_info, to_json
 
@@ -84,7 +83,8 @@ class Recorder:
                 raise RecordError(f"{folder} holds a run of other parameters: {difference({**identity, **known}, dict(identity))}")
             if info["status"] == "finished":
                 return info
-            return {**named, "parameters": info["parameters"], "opened": info.get("opened", [])}  # all else is said anew
+            history = {key: info.get(key, []) for key in ("opened", "commits")}
+            return {**named, "parameters": info["parameters"], **history}  # all else is said anew
 
         self.info = recorded()
         if self.finished:
@@ -95,8 +95,10 @@ class Recorder:
             self.info = recorded()  # another process may have ended it meanwhile
             if not self.finished:
                 opened = [*self.info.get("opened", []), _now()]
-                self.info |= {**described, "opened": opened, "started": opened[0], "status": "running"}
-                self._write("run.json", to_json(self.info))
+                commits = [*self.info.get("commits", []), described.get("machine", {}).get("git_commit", "unknown")]
+                commits = ["unknown"] * (len(opened) - len(commits)) + commits  # of a run begun before they were kept
+                self.info |= {**described, "opened": opened, "commits": commits, "started": opened[0], "status": "running"}
+                self.write("run.json", self.info)
         except filelock.Timeout:
             raise RecordError(f"{folder} is in use by another process") from None
         except OSError as error:
@@ -114,28 +116,14 @@ class Recorder:
     def checkpoint(self) -> Path:
         return self.folder / CHECKPOINT
 
-    def _write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, what: Any) -> None:
+        """Write a file of the run: JSON, or a frame or its rows as CSV or parquet, by the ending of its name."""
+        if name.endswith(".json"):
+            content = to_json(what)
+        else:
+            frame = pd.DataFrame(what)
+            content = parquet(frame) if name.endswith(".parquet") else frame.to_csv(index=False).encode()
         write_atomically(self.folder / name, content)
-
-    def epochs(self, rows: list[dict[str, Any]]) -> None:
-        """Write epochs.csv."""
-        self._write("epochs.csv", pd.DataFrame(rows).to_csv(index=False).encode())
-
-    def architecture(self, frame: pd.DataFrame) -> None:
-        """Write architecture.parquet."""
-        self._write("architecture.parquet", parquet(frame))
-
-    def genotype(self, genotype: Genotype) -> None:
-        """Write genotype.json."""
-        self._write("genotype.json", to_json(genotype.to_dict()))
-
-    def test(self, result: Mapping[str, Any]) -> None:
-        """Write test.json."""
-        self._write("test.json", to_json(dict(result)))
-
-    def results(self, frame: pd.DataFrame) -> None:
-        """Write results.csv, the table that a study of the theory leaves."""
-        self._write("results.csv", frame.to_csv(index=False).encode())
 
     def finish(self, outcome: Mapping[str, Any]) -> None:
         """Close the record: from now on the run counts as a result."""
@@ -146,13 +134,13 @@ class Recorder:
         }
         self.info |= {"ended": _now(), "status": "finished", "outcome": dict(outcome), "files": files}
         self.info["digest"] = own_digest(self.info)
-        self._write("run.json", to_json(self.info))
+        self.write("run.json", self.info)
         self.checkpoint.unlink(missing_ok=True)
 
     def fail(self, reason: str) -> None:
         """Say in the record that the run failed. It may be started again, and then goes on from its checkpoint."""
         self.info |= {"ended": _now(), "status": "failed", "reason": reason}
-        self._write("run.json", to_json(self.info))
+        self.write("run.json", self.info)
 
     def close(self) -> None:
         """Release the lock."""
@@ -165,7 +153,7 @@ class Follower(Recorder):
     def __init__(self, folder: Path, finished: bool) -> None:
         self.folder, self.info = folder, {"status": "finished" if finished else "running"}
 
-    def _write(self, name: str, content: bytes) -> None: ...
+    def write(self, name: str, what: Any) -> None: ...
 
     def finish(self, outcome: Mapping[str, Any]) -> None: ...
 

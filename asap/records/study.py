@@ -69,9 +69,10 @@ class Planned:
         """The search, study/run, that must have finished before; or nothing."""
         return self.parameters.run if isinstance(self.parameters, EvaluationParameters) else ""
 
-    def command(self) -> str:
-        """What runs it."""
+    def command(self, root: str = "") -> str:
+        """What runs it. root: where it is recorded, if that is not the default."""
         options = [word for key, value in self.given.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+        options += ["--runs-root", root] if root else []
         return shlex.join(["asap", "search" if self.kind == "search" else "evaluate", *options])
 
     def record(self, root: Path) -> Run | None:

@@ -28,15 +28,15 @@ def card(one: contradictions.Contradiction) -> str:
 
 
 def by_seed(label: str) -> pd.DataFrame:
-    """What an arm shows, a row a seed: undecided edges, validation accuracy (%) and first pruning of its search, the error (%) of its cell.
+    """What an arm shows, a row a copy of the images and a seed: undecided edges, validation accuracy (%) and first pruning of its search,
+    and the error (%) of its cell.
 
     A search that never pruned has the epoch after its last as its first pruning; an edge rule's arm has no search of its own.
     """
-    found = results.arm(results.searches(), STUDY, label).set_index("seed")
+    found = results.arm(results.searches(), STUDY, label).set_index(["copy", "seed"])
     first = found["first_pruning"].fillna(found["epochs_run"] + 1)
-    errors = results.arm(results.evaluations(), STUDY, label).groupby("seed")["error"].mean()
-    frame = pd.DataFrame({"undecided": found["undecided"], "accuracy": found["accuracy"], "first": first, "error": errors})
-    return frame.set_axis(frame.index.astype(int))
+    errors = results.arm(results.evaluations(), STUDY, label).groupby(["copy", "seed"])["error"].mean()
+    return pd.DataFrame({"undecided": found["undecided"], "accuracy": found["accuracy"], "first": first, "error": errors})
 
 
 def against(label: str) -> Difference:
@@ -79,11 +79,11 @@ def _common_edges(arm: str) -> str:
 
 def rows() -> pd.DataFrame:
     """Every arm, seed by seed."""
-    headers = ["choice", "seed", "undecided edges", "validation accuracy, %", "first pruning, epoch", "error of the cell, %"]
+    headers = ["choice", "images", "seed", "undecided edges", "validation accuracy, %", "first pruning, epoch", "error of the cell, %"]
     digits = {"undecided": 0, "accuracy": 1, "first": 0, "error": 2}
     return rows_frame(headers, [
-        [label, str(seed), *(number(row[name], n) for name, n in digits.items())]
-        for label in load(STUDY).labels for seed, row in by_seed(label).sort_index().iterrows()
+        [label, str(row["copy"]).split()[0], str(row["seed"]), *(number(row[name], n) for name, n in digits.items())]
+        for label in load(STUDY).labels for row in by_seed(label).sort_index().reset_index().to_dict("records")
     ])  # fmt: skip
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..paper.space import CELL_KINDS, edges
+from ..paper.space import CELL_KINDS, Genotype, edges, genotype_by_rule
 from ..records.parameters import runs_root
+from ..score.others import changed_edges
 from . import palette, results, verdicts
 from .display import DASH, rows_frame
 
@@ -18,34 +19,23 @@ EDGES = 16  # of both cells of a genotype
 ARMS = ("ASAP", "DARTS", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3", "Magnitude, p = 1", "Magnitude, p = 3")
 
 
-def others(root: Path | None = None) -> pd.DataFrame:
-    """Others' courses (runs/scores/others.csv, of `asap score --record`); without rows where they are not recorded."""
-    try:
-        return pd.read_csv((root or runs_root()) / "scores" / "others.csv")
-    except (OSError, ValueError):
-        return pd.DataFrame(
-            columns=["source", "method", "searches", "epoch", "time", "accuracy", "low", "high", "changed_edges", "changed"]
-        )
+def chosen_cells(architecture: pd.DataFrame, nodes: int = 4) -> list[Genotype]:
+    """The cell that a search would have ended in after each of its epochs.
 
-
-def changed_edges(architecture: pd.DataFrame, nodes: int = 4) -> np.ndarray:
-    """(epochs − 1,): how many edges the chosen cell has that the chosen cell of the epoch before had not.
-
-    architecture: of a search (`Run.architecture`). The chosen cell has on each edge the operation with the largest Φ but `none`, and keeps
-    the two edges of each node whose α of that operation is largest: DARTS' rule, for every method, since an epoch's own is not recorded.
+    architecture: of a search (`Run.architecture`). On each edge the operation with the largest Φ but `none`; per node the two edges whose
+    Φ of it was largest before the edge's last pruning (the rule of every recorded search), which is told to the epoch.
     """
-    graph = edges(nodes)
-    shape = (architecture["epoch"].nunique(), len(CELL_KINDS), len(graph), -1)
-    phi, alpha = (architecture[name].to_numpy(float).reshape(shape) for name in ("phi", "alpha"))
-    names = architecture["operation"].iloc[: phi.shape[-1]]
-    best = np.where((names == "none").to_numpy(), -1.0, phi).argmax(-1)  # (epochs, kinds, edges)
-    strength = np.take_along_axis(alpha, best[..., None], -1)[..., 0]
-    chosen = np.full(best.shape, -1)
-    for node in range(2, 2 + nodes):
-        entering = np.array([i for i, (_, target) in enumerate(graph) if target == node])
-        kept = entering[np.argsort(-strength[..., entering], axis=-1, kind="stable")[..., :2]]
-        np.put_along_axis(chosen, kept, np.take_along_axis(best, kept, -1), -1)
-    return ((chosen[1:] >= 0) & (chosen[1:] != chosen[:-1])).sum((1, 2)).astype(float)
+    operations, cells = architecture["operation"].drop_duplicates().tolist(), []
+    shape = (len(CELL_KINDS), len(edges(nodes)), len(operations))
+    held = np.empty(shape)  # Φ when an edge was last undecided
+    for _, epoch in architecture.groupby("epoch"):
+        phi, alive = (epoch[name].to_numpy().reshape(shape) for name in ("phi", "alive"))
+        decided = alive.sum(-1) == 1
+        held[~decided] = phi[~decided]
+        survivor = np.take_along_axis(held, phi.argmax(-1)[..., None], -1)[..., 0]
+        of, before = (dict(zip(CELL_KINDS, values, strict=True)) for values in (phi, np.where(decided, survivor, np.nan)))
+        cells.append(genotype_by_rule("phi_before_last_pruning", operations, of, of, before, nodes))
+    return cells
 
 
 def courses(root: Path | None = None) -> pd.DataFrame:
@@ -54,7 +44,7 @@ def courses(root: Path | None = None) -> pd.DataFrame:
     parts = []
     for label, rows in verdicts.arms(place, *([label] for label in ARMS)).items():
         for run in rows["run"]:
-            moved = changed_edges(results.record(run, place).architecture())
+            moved = changed_edges(chosen_cells(results.record(run, place).architecture()))
             epoch = np.arange(2, len(moved) + 2)
             parts.append(pd.DataFrame({"label": label, "run": run, "epoch": epoch, "time": epoch / epoch[-1], "changed_edges": moved}))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["label", "run", "epoch", "time", "changed_edges"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
@@ -46,14 +46,9 @@ class Claim:
     def verdict(self, root: Path) -> Verdict:
         """The verdict of the records under a root; of a tested claim, before the correction over all of them."""
         try:
-            return self.function(root, **self.given)
+            return next(getattr(module, self.judge) for module in JUDGES if hasattr(module, self.judge))(root, **self.given)
         except RecordError as error:
             return missing(str(error).replace(str(root), "runs"))
-
-    @property
-    def function(self) -> Callable[..., Verdict]:
-        """The judge; it raises `RecordError` where there is nothing to judge by."""
-        return next(getattr(module, self.judge) for module in JUDGES if hasattr(module, self.judge))
 
 
 @cache

@@ -19,7 +19,7 @@ from .inference import Difference, images_noise, same_images_noise
 from .verdicts import FAILS, HOLDS, OPEN, PRINTED, Tested, Verdict, compared, one_copy, scale_of, verdict_from_count
 
 
-def _values(rows: pd.DataFrame, column: str) -> tuple[float, ...]:
+def values(rows: pd.DataFrame, column: str) -> tuple[float, ...]:
     """A value a run; of random cells a value a cell, the mean of its seeds."""
     if set(rows["label"]) == {design.RANDOM}:
         return tuple(rows.groupby("cell")[column].mean().dropna())
@@ -46,9 +46,9 @@ def _tested(
     """
     parts: dict[str, Difference] = {}
     for name, (rows, base) in pairs.items():
-        if (values := _values(rows, column)) and (own := _values(base, column)):
-            noise = _noise(root, rows, base, [float(np.mean(values)), float(np.mean(own))]) if column == "error" else 0.0
-            parts[name] = Difference(values, own, noise)
+        if (theirs := values(rows, column)) and (own := values(base, column)):
+            noise = _noise(root, rows, base, [float(np.mean(theirs)), float(np.mean(own))]) if column == "error" else 0.0
+            parts[name] = Difference(theirs, own, noise)
     if not parts:
         raise MissingRecord(what)
     complete = all(any(name in parts and parts[name].testable for name in group) for group in groups)

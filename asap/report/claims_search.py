@@ -76,7 +76,7 @@ def each_search(
     groups: the arms whose searches count; without any they are the plain ASAP searches, whose largest scale decides; what is found at the
     other is said beside it. readings: whether ASAP searches by the paper's other readings count too. clocked: whether those timed by
     a clock that other processes do not disturb count alone, where there are any. said: what is found, with places for `mean`, `most` and
-    `least` (by column), `range` and `lowest` (of the column), `entropies`, and how many are `good` of `n`.
+    `least` (by column), `range` and `lowest` (of the column), `entropies`, the range of `other` readings, and how many are `good` of `n`.
     """
     by_scale = [compared(root, *groups, least=len(groups))] if groups else [{"ASAP": rows} for rows in asap_searches(root).values()]
     found = []
@@ -84,18 +84,18 @@ def each_search(
         every = measured(root, pd.concat(arms.values()))
         if clocked and every["clocked"].any():
             every = every[every["clocked"]]
-        told, other = said, other_readings(root) if readings else every.iloc[:0]
+        other = other_readings(root) if readings else every.iloc[:0]
         other = other[(other["scale"] == every["scale"].iloc[0]) & (other["copy"] == every["copy"].iloc[0])]
-        if len(other):
-            told += f", {spelt_range(other[column])} in searches by other readings of the paper"
+        other = measured(root, other) if len(other) else other
         runs = pd.concat([every, other]).dropna(subset=column)
         if runs.empty:
             raise MissingRecord(f"a search that records its {column}")
         good, numbers = runs[column].between(above, below, inclusive="neither").sum(), runs.select_dtypes("number")
         lowest = listed({label: [rows[column].min()] for label, rows in runs.groupby("label")} if groups else {}, 3)
-        told = told.format(
+        told = said.format(
             mean=numbers.mean(), most=numbers.max(), least=numbers.min(), lowest=lowest, range=spelt_range(every[column]), good=good,
             n=len(runs), entropies=", ".join(every["entropies"]),
+            other=f", {spelt_range(other[column])} in searches by other readings of the paper" if len(other) else "",
         )  # fmt: skip
         counted = [rows for group in groups if len(rows := runs[runs["label"].isin(group)])] or [runs]
         found.append((scale_of(*counted), told, verdict_from_count(good, len(runs), min(map(len, counted)))))
@@ -124,6 +124,15 @@ def hours(root: Path) -> Verdict:
     return Verdict(f"{took.mean():.2f} h on {device}", scale_of(shown), told)
 
 
+def elsewhere(root: Path, found: Mapping[str, pd.DataFrame], column: str) -> str:
+    """What the searches of the same arms on another copy of the images have, by arm, which no verdict counts; nothing without one."""
+    every, copy = verdicts.labelled(results.searches(root)), next(iter(found.values()))["copy"].iloc[0]
+    every = every[every["label"].isin(list(found)) & (every["scale"] == "cpu") & (every["copy"] != copy)]
+    values = measured(root, every)[column].groupby(every["label"]) if len(every) else ()
+    said = listed({str(label): known for label, rows in values if len(known := rows.dropna())}, 1)
+    return f"; on another copy of the images, not counted: {said}" if said else ""
+
+
 def no_bias(root: Path) -> Verdict:
     readings = other_readings(root)
     plain = asap_searches(root).get("cpu", readings.iloc[:0])
@@ -138,6 +147,7 @@ def no_bias(root: Path) -> Verdict:
     if len(eq13):
         ours += f"; searches by Eq. 13, {int(eq13['decided'].sum())} of {len(eq13)} decided before: "
         ours += f"{measured(root, eq13)['lost'].mean():.1f}, and {(eq13['one_operation'] - eq13['derived']).mean():.1f} more"
+    ours += elsewhere(root, {"ASAP": runs}, "lost")
     return Verdict(ours, scale_of(runs), verdict_from_count(int((lost < 1).sum()), len(runs)))
 
 
@@ -166,6 +176,7 @@ def enas_low_and_noisy(root: Path) -> Verdict:
     noise.pop("ASAP", None)
     ours = f"at the end, {listed(ends, 1, ' %')} ({low}); "
     ours += f"in the second half the change from epoch to epoch deviates by {listed(noise, 1)} points ({noisy})"
+    ours += elsewhere(root, {label: found[label] for label in noise}, "roughness")
     return Verdict(ours, scale_of(*found.values()), verdicts.worst_of(low, noisy))
 
 

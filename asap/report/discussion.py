@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
 from importlib.resources import files
-from typing import Any
 
 import pandas as pd
 import yaml
@@ -13,18 +11,13 @@ from . import front
 from .display import DASH, Markdown, plus_minus, rows_frame
 
 
-@cache
-def others() -> list[dict[str, Any]]:
-    """The figures of other studies (asap/paper/other_studies.yaml)."""
-    return yaml.safe_load(files("asap.paper").joinpath("other_studies.yaml").read_text(encoding="utf-8"))
-
-
 def other_rows() -> pd.DataFrame:
     """Other studies' errors on CIFAR-10, each with its source."""
+    studies = yaml.safe_load(files("asap.paper").joinpath("other_studies.yaml").read_text(encoding="utf-8"))
     return rows_frame(["cells", "trained by", "test error, %", "random cells there, %", "n", "source"], [
         [o["what"], o["under"], plus_minus(o.get("error"), o.get("deviation")), plus_minus(o.get("random"), o.get("random_deviation")),
          str(o.get("n", DASH)), Markdown(f"{{cite:p}}`{o['reference']}`")]
-        for o in others()
+        for o in studies
     ])  # fmt: skip
 
 

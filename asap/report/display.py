@@ -143,8 +143,16 @@ def files(run: Run) -> str:
 
 def commit(name: str) -> str:
     """A commit's short name, as a link where the repository's address is set (ASAP_REPOSITORY)."""
-    short = escape(name[:12])
-    return f"[{short}]({REPOSITORY.rstrip('/')}/commit/{name.split('+')[0]})" if REPOSITORY and re.match("[0-9a-f]{40}", name) else short
+    name, plus, _ = name.partition("+")
+    short, changed = escape(name[:12]), " with uncommitted changes" if plus else ""
+    return (f"[{short}]({REPOSITORY.rstrip('/')}/commit/{name})" if REPOSITORY and re.fullmatch("[0-9a-f]{40}", name) else short) + changed
+
+
+def code_of(run: Run) -> str:
+    """The commits whose code made a run, in the order of its openings; of older runs, only the last opening's is known."""
+    opened, commits = run.info.get("opened", []), run.info.get("commits") or [str(run.info["machine"]["git_commit"])]
+    known = " and ".join(commit(name) for name in dict.fromkeys(commits))
+    return known + (f" (the last of {len(opened)} openings)" if len(opened) > len(commits) else "")
 
 
 def provenance(run: Run | str) -> str:
@@ -155,7 +163,7 @@ def provenance(run: Run | str) -> str:
     images, threads = f"{escape(run.variant)} (fingerprint {escape(data['fingerprint'])})", escape(machine["threads"])
     return (
         f"Run {escape(run.name)}: scale {escape(p['scale'])}, seed {escape(p['seed'])}, data {images}, "
-        f"code {commit(str(machine['git_commit']))}, torch {escape(machine['torch'])}, {escape(device)}, "
+        f"code {code_of(run)}, torch {escape(machine['torch'])}, {escape(device)}, "
         f"{threads} thread{'s' if threads != '1' else ''}, "
         f"{run.outcome['seconds'] / 60:.0f} minutes.{files(run)}"
     )

@@ -10,21 +10,17 @@ import numpy as np
 import pandas as pd
 
 from ..paper.space import ASAP_OPERATIONS, CELL_KINDS, cell_by_name
-from ..records.run import RecordError
-from . import design, figure1, palette, results
+from . import figure1, palette, results, surrogate
 from .display import each
 from .replay import embed
-
-
-def _scaled(values: pd.Series, start: float, end: float) -> pd.Series:
-    """The values as pixels between two places."""
-    return start + (end - start) * (values - values.min()) / (np.ptp(values) or 1)
 
 
 def view(title: str, frame: pd.DataFrame, unit: str, records: Mapping[str, str]) -> dict[str, Any]:
     """A chart of the explorer: what it is called, what its axes say, and its points by size. frame: cell, kind, parameters (M), value."""
     frame = frame.sort_values("parameters", ignore_index=True)
-    x, y = _scaled(np.log(frame["parameters"]), 50, 460), _scaled(frame["value"], 210, 20)
+    size, value = np.log(frame["parameters"].to_numpy()), frame["value"].to_numpy()
+    x = np.interp(size, [size.min(), size.max()], (50, 460)).tolist()
+    y = np.interp(value, [value.min(), value.max()], (210, 20)).tolist()
     points = []
     for row, across, up in zip(each(frame), x, y, strict=True):
         record = f", record {records[row.cell]}" if row.cell in records else ""
@@ -38,10 +34,7 @@ def view(title: str, frame: pd.DataFrame, unit: str, records: Mapping[str, str])
 
 def scored() -> pd.DataFrame:
     """The cells that runs/scores/scores.csv scores, as a view takes them; no rows where it is missing or damaged."""
-    try:
-        frame = design.scores().dropna(subset="score")
-    except RecordError:
-        return pd.DataFrame()
+    frame = surrogate.scores().dropna(subset="score")
     frame = frame.assign(cell=frame["cell"].where(frame["kind"] != "published", frame["cell"].str.lower()))
     frame = frame[~frame["cell"].str.contains("/") | frame["cell"].isin(results.searches()["run"])]
     return figure1.with_kinds(frame.assign(parameters=frame["parameters"] / 1e6, value=frame["score"]))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from . import palette, results, tables
 from .display import counted, each, rows_frame, spread
 from .inference import rank_correlation
-from .table1 import by_cell, probability
+from .table1 import arm, by_cell, probability
 
 KINDS = {
     "ASAP, published": palette.Look(palette.BLUE, marker="*"),
@@ -41,7 +41,7 @@ def points(evaluations: pd.DataFrame) -> pd.DataFrame:
     paper.index = paper.index.str.lower()
     days = results.searches().set_index("run")["seconds"] / 86400
     random, cell = evaluations["kind"] == "random", evaluations["cell"]
-    searched = ("ours: " + evaluations["arm_methods"]).where(cell.isin(days.index) & (evaluations["arm_methods"] != ""))
+    searched = ("ours: " + arm(evaluations)).where(cell.isin(days.index) & (arm(evaluations) != ""))
     name = searched.fillna(cell.map(paper["architecture"])).mask(random, "random cells")
     cost = cell.map(days).fillna(cell.map(paper["cost"])).mask(random, RANDOM_COST)
     groups = evaluations.assign(name=name, cost=cost, parameters=evaluations["parameters"] / 1e6).dropna(subset="name").groupby("name")
@@ -100,7 +100,7 @@ def cells(evaluations: pd.DataFrame) -> pd.DataFrame:
 def with_kinds(frame: pd.DataFrame) -> pd.DataFrame:
     """Cells with their kinds (random, published, searched) told apart as `KINDS`, ordered by kind and name."""
     searches = results.searches()
-    asap = set(searches.loc[(searches["arm_methods"] == "ASAP") | (searches["arm_design"] == "ASAP"), "run"])
+    asap = set(searches.loc[arm(searches) == "ASAP", "run"])
     kind = frame["kind"].map({"random": "random", "published": "other published"}).fillna("other searches here, and ASAP's variants")
     kind = kind.mask(frame["cell"].isin(asap), "ASAP, searched here").mask(frame["cell"] == "asap", "ASAP, published")
     return frame.assign(kind=pd.Categorical(kind, list(KINDS))).sort_values(["kind", "cell"], ignore_index=True)

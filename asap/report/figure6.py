@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from . import palette, results
-from .display import DASH, each, rows_frame, spread
+from . import palette, results, verdicts
+from .display import DASH, counted, each, rows_frame, spread
 from .inference import number
 from .methods_study import TRAINED_ON, panels
 
@@ -35,8 +35,8 @@ def draw_seeds(axes: Axes, every: pd.DataFrame, runs: Sequence[str], column: str
 def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None, behind: pd.DataFrame | None = None) -> Figure:
     """Accuracy against scaled time, an axes a panel; at the end the derived cell's, where every search that ends undecided has it.
 
-    arms: the searches of each; epochs: theirs; behind: others' courses (`changes.others`), of which those of whole supernets are drawn in
-    grey, the median of each method's.
+    arms: the searches of each; epochs: theirs; behind: others' courses (runs/scores/others.csv), of which those of whole supernets are
+    drawn in grey, the median of each method's.
     """
     epochs = results.epochs() if epochs is None else epochs
     shown = panels(arms)
@@ -87,22 +87,23 @@ def recovery() -> str:
 
 def at_epoch_end() -> dict[str, pd.DataFrame]:
     """The searches by ASAP that prune at an epoch's end, as the table of the methods shows them; none where there is none."""
-    alike = results.arm(results.searches(), "sensitivity", "Pruning once an epoch")
-    return {AT_EPOCH_END: alike} if len(alike) else {}
+    alike = verdicts.arms(None, [verdicts.LIKE_FOR_LIKE])
+    return {AT_EPOCH_END: alike[verdicts.LIKE_FOR_LIKE]} if alike else {}
 
 
 def _row(label: str, runs: pd.DataFrame) -> list[str]:
     epochs = results.epochs()
     epochs = epochs[epochs["run"].isin(runs["run"]) & epochs["fall"].notna()]
-    largest = epochs.groupby("pruned")["fall"].max()
+    largest, cuts = epochs.groupby("pruned")["fall"].max(), (runs["one_operation"], runs["derived"], runs["accuracy"] - runs["derived"])
     return [
         label, str(len(runs)), spread(runs["accuracy"], 1), *(f"{largest[p]:.1f}" if p in largest else DASH for p in (True, False)),
-        spread(runs["one_operation"], 1), spread(runs["derived"], 1), spread(runs["accuracy"] - runs["derived"], 1),
+        *((spread if values.notna().all() else counted)(values, 1) for values in cuts),  # how many, where some did not measure it
     ]  # fmt: skip
 
 
-def older_cuts(searches: pd.DataFrame) -> str:
+def older_cuts(*shown: Mapping[str, pd.DataFrame]) -> str:
     """How many searches measured their cut with BatchNorm's statistics of images as they are, so that it is left out, in a sentence."""
+    searches = pd.concat([runs for arms in shown for runs in arms.values()])
     older = searches[searches["cut_images"] == "as they are"]
     if not len(older):
         return ""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import palette, results
+from . import palette, results, verdicts
 from .cells import NAMES
 from .display import each, rows_frame
 from .figure6 import draw_seeds
-from .methods_study import found, panels
+from .methods_study import THEOREM, found, panels
 
 #: The least that bounded logits (±0.44, three of the seven at the top) let the normalised entropy of ENAS' operations be.
 ENAS_FLOOR = 0.9518
@@ -47,7 +47,7 @@ def rows() -> pd.DataFrame:
 def schedule_rows() -> pd.DataFrame:
     """What Theorem 2's schedule does to a search, beside ASAP's own (3.2), from the first epoch in which α learns to the last."""
     lines = []
-    for label, runs in results_of("ASAP", "ASAP, Theorem 2's schedule").items():
+    for label, runs in verdicts.arms(None, ["ASAP"], [THEOREM]).items():
         for row in each(runs):
             epochs = results.epochs(run=row.run)
             learning = epochs[epochs["alpha_steps"] > 0]
@@ -58,12 +58,6 @@ def schedule_rows() -> pd.DataFrame:
             lines.append([label, str(row.seed), temperatures, entropies, pruned, f"{kept} of {of}", f"{row.accuracy:.1f}"])
     headers = ["search", "seed", "T", "normalised entropy", "operations pruned", "edges that keep their leader", "validation accuracy, %"]
     return rows_frame(headers, lines)
-
-
-def results_of(*labels: str) -> dict[str, pd.DataFrame]:
-    """The searches of these arms of the study `methods`, where they are recorded."""
-    every = found("search")
-    return {label: every[label] for label in labels if label in every}
 
 
 def leaders_kept(architecture: pd.DataFrame, first: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..records.parameters import DATASETS
 from ..records.study import load
-from . import palette, results
+from . import palette, results, surrogate
 from .claims import Judged
 from .claims_search import spelt_range
 from .display import DASH, Markdown, each, escape, rows_frame, spread
@@ -79,6 +79,12 @@ def grouped() -> pd.DataFrame:
         label = label.where(label != "", frame[f"arm_{study}"])
     readings = (frame["arm_sensitivity"] != "") & (label == "")
     return frame.assign(group=label.map(GROUPS).mask(readings, ASAP)).dropna(subset="group")
+
+
+def scores() -> dict[str, pd.DataFrame]:
+    """The `surrogate.scores` of those that are `grouped`, by group."""
+    frame = surrogate.scores().merge(grouped()[["run", "group"]], left_on="cell", right_on="run").dropna(subset="score")
+    return {str(group): rows for group, rows in frame.groupby("group")}
 
 
 def ends() -> pd.DataFrame:

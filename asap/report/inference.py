@@ -123,12 +123,8 @@ def same_images_noise(wrong: ArrayLike, base: ArrayLike) -> float:
 
 def holm(p: Sequence[float]) -> list[float]:
     """Holm's adjusted p values of a family; nan (not tested) stays nan and does not count."""
-    tested = sorted((value, i) for i, value in enumerate(p) if not np.isnan(value))
-    adjusted, running = [float("nan")] * len(p), 0.0
-    for rank, (value, i) in enumerate(tested):
-        running = max(running, min(1.0, (len(tested) - rank) * value))
-        adjusted[i] = running
-    return adjusted
+    tested = pd.Series(p, dtype=float).dropna().sort_values()
+    return (tested * np.arange(len(tested), 0, -1)).cummax().clip(upper=1).reindex(range(len(p))).tolist()
 
 
 def rank_correlation(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..records.parameters import Common, EvaluationParameters, SearchParameters, make
+from ..records.parameters import make
 from ..records.presets import SCALE_NAMES
 from ..records.study import KINDS
 from .display import Markdown, rows_frame
@@ -30,16 +30,18 @@ def experiment_rows() -> pd.DataFrame:
     searches, evaluations = recorded()
     data = "; ".join(f"{kind}: {_data(frame)}" for kind, frame in (("searches", searches), ("evaluations", evaluations)))
     devices = sorted({*searches["processor"], *evaluations["processor"]} - {""})
-    kinds: tuple[tuple[type[Common], dict[str, Any]], ...] = ((SearchParameters, {}), (EvaluationParameters, {"cell": "ASAP"}))
-    made = {s: [make(kind, {"scale": s, "dataset": "cifar10", **more}).identity() for kind, more in kinds] for s in ("paper", "cpu")}
+    kinds: dict[str, dict[str, object]] = {"search": {}, "evaluation": {"cell": "ASAP"}}
+
+    def made(scale: str) -> list[dict[str, Any]]:
+        return [make(KINDS[kind], {"scale": scale, "dataset": "cifar10", **more}).identity() for kind, more in kinds.items()]
+
+    paper, here = made("paper"), made("cpu")
 
     def both(name: str) -> list[str]:
-        return [f"{search[name]:,} (search), {evaluation[name]:,} (evaluation)" for search, evaluation in made.values()]
+        return [f"{search[name]:,} (search), {evaluation[name]:,} (evaluation)" for search, evaluation in (paper, here)]
 
-    half, used = (
-        f"{made['cpu'][0]['images'] // 2:,}",
-        "50,000, of Fashion-MNIST 60,000" if "fashion_mnist" in set(evaluations["dataset"]) else "50,000",
-    )
+    half = f"{here[0]['images'] // 2:,}"
+    used = "50,000" + ", of Fashion-MNIST 60,000" * ("fashion_mnist" in set(evaluations["dataset"]))
     return rows_frame(["", "the paper", "here"], [
         ["cells", *both("layers")],
         ["channels", *both("channels")],

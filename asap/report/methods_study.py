@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from ..records.parameters import runs_root
 from ..records.run import Run
 from ..records.study import load
 from . import results, verdicts
@@ -36,13 +37,13 @@ def elsewhere(arms: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     return {label: runs for label in labels() if len(runs := frame[frame["label"] == label])}
 
 
-def left_out(kind: str, arms: Mapping[str, pd.DataFrame]) -> str:
-    """Which of the study's runs of a kind are not recorded, in a sentence; nothing where all are. arms: those `found`."""
-    planned = Counter(p.label for p in load(STUDY).planned if p.kind == kind)
+def left_out(kind: str) -> str:
+    """Which of the study's runs of a kind are not recorded, in a sentence; nothing where all are."""
+    study = load(STUDY)
+    planned, left = (Counter(p.label for p in runs if p.kind == kind) for runs in (study.planned, study.left(runs_root())))
     short: dict[str, list[str]] = {}
-    for label, of in planned.items():
-        if (n := len(arms.get(label, ()))) < of:
-            short.setdefault(f"{n} of {of}", []).append(label)
+    for label, n in left.items():
+        short.setdefault(f"{planned[label] - n} of {planned[label]}", []).append(label)
     if not short:
         return ""
     lines = [f"{count}: {'; '.join(labels)}" for count, labels in sorted(short.items())]

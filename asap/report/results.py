@@ -112,6 +112,14 @@ def record(run: str, root: Path | None = None) -> Run:
     return _read(root).runs[run]
 
 
+def scores(name: str, root: Path | None = None) -> pd.DataFrame:
+    """runs/scores/NAME.csv (others, short); without rows where `asap score --record` has not made it, or it is damaged."""
+    try:
+        return pd.read_csv((root or runs_root()) / "scores" / f"{name}.csv")
+    except (OSError, ValueError):
+        return pd.DataFrame(columns=["source", "method", "changed", "changed_edges"])  # which the pages select by
+
+
 def wrong(root: Path, *groups: Iterable[str]) -> list[np.ndarray] | None:
     """Which test images each evaluation of each group got wrong, (runs, images) bool; None where a record lacks it, or the runs saw the
     images in different orders. groups: names of runs."""

@@ -107,7 +107,8 @@ def search(run: Run, course: pd.DataFrame) -> dict[str, Any]:
     """The columns of a search alone."""
     outcome, edges = run.outcome, 2 * sum(2 + node for node in range(run.parameters["nodes"]))
     cut, anew = outcome.get("cut", {"operations": {}, "genotype": {}}), outcome.get("cut_images") == "augmented"
-    full = course[(course["alpha_steps"] > 0) & (course["left"] == course["left"].iloc[0])]
+    learns = (course["alpha_steps"] > 0) & (run.parameters["method"] != "random")  # whose steps only score cells
+    full = course[learns & (course["left"] == course["left"].iloc[0])]
     minutes, full_minutes = course["steps_seconds"].sum() / 60, full["steps_seconds"].median() / 60
     pruned = course[course["pruned"]]
     return {

@@ -8,17 +8,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..records.parameters import runs_root
 from . import palette
 from .display import rows_frame
-
-
-def recorded() -> pd.DataFrame:
-    """runs/scores/short.csv, a row an evaluated cell; no rows where `asap score --record` has not made it."""
-    try:
-        return pd.read_csv(runs_root() / "scores" / "short.csv")
-    except (OSError, ValueError):
-        return pd.DataFrame(columns=["index", "error", "score", "parameters", "final", "best"])
 
 
 def within(figures: Mapping[str, Any]) -> pd.DataFrame:
@@ -28,7 +19,7 @@ def within(figures: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Our error at the cpu scale against the accuracy of full training, a point a cell of `recorded`."""
+    """Our error at the cpu scale against the accuracy of full training, a point a cell. frame: runs/scores/short.csv."""
     figure, (ax,) = palette.axes(1, 3.6)
     ax.plot(frame["final"], frame["error"], "o", color=palette.BLUE)
     ax.set(xlabel="test accuracy, fully trained by others, %", ylabel="test error at the cpu scale, %")

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ..records.parameters import runs_root
 from ..records.run import RecordError
 from . import design, palette, results, verdicts
-from .display import DASH, download, formatted, rows_frame, spread
+from .display import DASH, commit, download, formatted, rows_frame, spread
 
 FILES = ("scores.csv", "yang2020.csv", "short.csv", "others.csv", "validity.csv", "validity.json")
 
@@ -125,13 +125,17 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     return formatted(columns, *({str(name): value for name, value in row.dropna().items()} for _, row in frame.iterrows()))
 
 
+def summary(rows: pd.DataFrame) -> tuple[str, str]:
+    """The percentiles, and how many scores are extrapolated: `82, 88` and `1 of 2`. rows: of `scores`."""
+    extrapolated = (rows["extrapolates"].astype(str) == "True").sum()
+    return ", ".join(f"{p:.0f}" for p in sorted(rows["percentile"])), f"{extrapolated} of {len(rows)}"
+
+
 def by_method(root: Path | None = None) -> pd.DataFrame:
     """The scores of the recorded searches of each arm at the cpu scale: n, score, percentiles, and how many extrapolate."""
-    frame = searched(root).query("label != '' and scale == 'cpu'").dropna(subset="score")
+    frame = searched(root).query("arm != @DASH and scale == 'cpu'").dropna(subset="score")
     return rows_frame(["arm", "n", "score", "percentiles", "extrapolated"], [
-        [str(label), str(len(rows)), spread(rows["score"]), ", ".join(f"{p:.0f}" for p in sorted(rows["percentile"])),
-         f"{(rows['extrapolates'].astype(str) == 'True').sum()} of {len(rows)}"]
-        for label, rows in frame.groupby("label")
+        [str(arm), str(len(rows)), spread(rows["score"]), *summary(rows)] for arm, rows in frame.groupby("arm")
     ])  # fmt: skip
 
 
@@ -141,4 +145,4 @@ def source() -> str:
     data = "; ".join(f"`{Path(name).name}` (sha256 `{digest[:12]}`)" for name, digest in found["data"].items())
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     links = download(*(runs_root() / "scores" / name for name in FILES))
-    return f"Made {found['made'][:10]} by code `{found['git_commit'][:12]}` with {versions}, from {data}.{links}"
+    return f"Made {found['made'][:10]} by code {commit(found['git_commit'])} with {versions}, from {data}.{links}"

@@ -12,7 +12,7 @@ from ..records.study import load
 from . import results, tables
 from .differences import difference_rows
 from .display import DASH, code, counted, each, plus_minus, rows_frame
-from .inference import Difference, rank_correlation
+from .inference import PERMUTATIONS, Difference, rank_correlation
 
 SCALE = "cpu"
 
@@ -91,8 +91,8 @@ def rows(evaluations: pd.DataFrame) -> pd.DataFrame:
 
 
 def probability(p: float) -> str:
-    """A permutation test's p value in words: what 1,999 permutations cannot tell is a bound."""
-    return f"at most {p:.1g}" if p <= 0.001 else f"{p:.2g}"
+    """A permutation test's p value in words: what its permutations cannot tell is a bound."""
+    return f"at most {p:.1g}" if p <= 2 / (PERMUTATIONS + 1) else f"{p:.2g}"
 
 
 def ranking(ours: pd.DataFrame, printed: Mapping[str, float]) -> str:
@@ -123,9 +123,14 @@ def against_asap(evaluations: pd.DataFrame) -> pd.DataFrame:
     return difference_rows(found, "cell")
 
 
+def arm(runs: pd.DataFrame) -> pd.Series:
+    """The arm of each run in the study `methods`, or in the `design`."""
+    return runs["arm_methods"].where(runs["arm_methods"] != "", runs["arm_design"])
+
+
 def own_rows(evaluations: pd.DataFrame) -> pd.DataFrame:
     """The cells of this project's own plain ASAP searches."""
-    own = evaluations[(evaluations["arm_methods"] == "ASAP") & (evaluations["kind"] == "searched")]
+    own = evaluations[(arm(evaluations) == "ASAP") & (evaluations["kind"] == "searched")]
     return rows_frame(["search", "test error, % (± binomial)", "parameters, M", "seed"], [
         [code(row.cell), plus_minus(row.error, row.standard_error), f"{row.parameters / 1e6:.3f}", str(row.seed)] for row in each(own)
     ])  # fmt: skip

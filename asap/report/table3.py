@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import pandas as pd
 
 from . import tables
+from .claims_cells import values
 from .differences import difference_rows
 from .display import DASH, rows_frame, spread
 from .inference import Difference
-from .methods_study import THEOREM, found
-from .table1 import by_cell, recorded
+from .methods_study import THEOREM
 
 #: The study's arms behind a row of Table 3; the paper does not say which p its rows have.
 TABLE3 = {
@@ -21,21 +21,6 @@ TABLE3 = {
     "ASAP-Small": ("ASAP",),
     "": ("Random search", "Random cells", "ENAS", THEOREM, "ASAP, annealing without pruning", "ASAP, pruning without annealing"),
 }
-
-
-def arms() -> dict[str, pd.DataFrame]:
-    """The evaluations of each arm; of random cells every one that the recipe trained on the same copy of the images."""
-    evaluations = found("evaluation")
-    copies = {frame["copy"].iloc[0] for label, frame in evaluations.items() if label != "Random cells"}
-    for copy, frame in recorded().items():
-        if copy in copies or not copies:
-            evaluations["Random cells"] = frame[frame["kind"] == "random"]
-    return {label: frame for label, frame in evaluations.items() if len(frame)}
-
-
-def errors(label: str, runs: pd.DataFrame) -> pd.Series:
-    """The errors of an arm's cells, a value a run; of random cells a value a cell."""
-    return by_cell(runs)["error"] if label == "Random cells" else runs["error"]
 
 
 def rows(arms: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -48,7 +33,7 @@ def rows(arms: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             shown = [f"{paper['error']:.2f}", f"{paper['parameters']:.1f}"] if paper else [DASH, DASH]
             ours = [DASH, "0", DASH, DASH]
             if label in arms:
-                runs, found = arms[label], errors(label, arms[label])
+                runs, found = arms[label], values(arms[label], "error")
                 ours = [spread(found), str(len(found)), spread(runs["parameters"] / 1e6, 3), spread(runs["parameters_36"])]
             lines.append([name if i == 0 else "", *shown, label, *ours])
     return rows_frame(["paper's row", "error, %", "M", "ours", "error, %", "n", "M, at its scale", "M, at 36 channels"], lines)
@@ -59,7 +44,7 @@ def against_asap(arms: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
     Of those arms that have a test; of all where none has; no rows without ASAP's.
     """
-    values = {label: tuple(errors(label, runs)) for label, runs in arms.items()}
-    asap = values.pop("ASAP", ())
-    tests = {label: Difference(theirs, asap) for label, theirs in values.items() if asap}
+    errors = {label: values(runs, "error") for label, runs in arms.items()}
+    asap = errors.pop("ASAP", ())
+    tests = {label: Difference(theirs, asap) for label, theirs in errors.items() if asap}
     return difference_rows({label: test for label, test in tests.items() if test.testable} or tests, "method")

@@ -14,8 +14,8 @@ from ..records.run import RecordError, Run
 from ..theory.bounds import expected_stop
 from ..theory.simulate import Setting
 from . import palette
-from .display import DASH, Markdown, each, files, missing, rows_frame
-from .theory_verdicts import COLUMNS, verdicts
+from .display import DASH, Markdown, code_of, each, files, missing, rows_frame
+from .theory_verdicts import STATEMENTS, statement
 
 NAMES = {
     "theorem2": "Theorem 2", "stitched": "stitched", "mixture": "normal mixture", "pairwise": "pairwise, one-sided",
@@ -41,19 +41,19 @@ def recorded(*names: str) -> list[Run]:
 
 def source(*runs: Run) -> str:
     """The records behind a figure, each in a sentence, and their data."""
-    return " ".join(f"Record `{run.name}`, code `{run.info['machine']['git_commit'][:12]}`.{files(run)}" for run in runs)
+    return " ".join(f"Record `{run.name}`, code {code_of(run)}.{files(run)}" for run in runs)
 
 
 def verdict_rows() -> pd.DataFrame:
     """Every statement, what was checked, and the verdict, computed from the records."""
-    found = verdicts(runs_root()).to_numpy().tolist()
-    return rows_frame(COLUMNS, [[*map(Markdown, row[:3]), Markdown(f"**{row[3]}**")] for row in found])
+    found = ((text, statement(runs_root(), key)) for key, (text, _) in STATEMENTS.items())
+    rows = [[*map(Markdown, (text, v.scale, v.ours, f"**{v.verdict}**"))] for text, v in found]
+    return rows_frame(["statement", "checked by", "found", "verdict"], rows)
 
 
 def limit(row: Any) -> float:
     """The least average number of steps of any rule for a recorded setting (a row of its table); nan for a tie."""
-    found = Setting(int(row.operations), float(row.delta), float(row.gap), noise=row.noise, spread=row.spread).limit()
-    return float("nan") if found is None else found
+    return Setting(int(row.operations), float(row.delta), float(row.gap), noise=row.noise, spread=row.spread).limit() or float("nan")
 
 
 def theorem_c(frame: pd.DataFrame) -> pd.DataFrame:

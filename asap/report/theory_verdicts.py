@@ -13,8 +13,6 @@ from ..records.run import RecordError, Run
 from ..theory.bounds import expected_stop
 from .verdicts import DIRECTION, FAILS, HOLDS, Verdict, missing
 
-COLUMNS = ["statement", "checked by", "found", "verdict"]
-
 
 def results(root: Path, name: str) -> pd.DataFrame:
     """A recorded table of the theory. Raises `RecordError` where it is missing or damaged."""
@@ -27,13 +25,6 @@ def statement(root: Path, key: str) -> Verdict:
         return STATEMENTS[key][1](root)
     except RecordError:
         return missing("a table of the theory; asap theory --record all makes it")
-
-
-def verdicts(root: Path) -> pd.DataFrame:
-    """One row a statement, indexed by its key: statement, checked by, found, verdict (one of verdicts.py)."""
-    found = {key: (text, statement(root, key)) for key, (text, _) in STATEMENTS.items()}
-    rows = {key: (text, verdict.scale, verdict.ours, verdict.verdict) for key, (text, verdict) in found.items()}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=COLUMNS)
 
 
 def _told(holds: bool | np.bool_, otherwise: str = FAILS) -> str:

@@ -67,5 +67,7 @@ def courses(data: Path) -> pd.DataFrame:
                 "changed_edges": moved.mean(0), "changed": np.where(np.isnan(moved[0]), np.nan, (moved > 0).mean(0)),
             }))  # fmt: skip
         return pd.concat(parts, ignore_index=True)
+    except SurrogateError:
+        raise
     except (KeyError, ValueError, TypeError, IndexError, EOFError, lzma.LZMAError) as error:
         raise SurrogateError(f"reference/ under {data} is damaged: {one_line(error)}") from None

@@ -55,8 +55,9 @@ def curves(data: Path, accuracies: pd.DataFrame) -> dict[str, dict[str, float]]:
 
     Raises `SurrogateError`, one line, where the curves are missing or damaged.
     """
+    content = reference_file(data, CURVES, TRAINED_SOURCE)
     try:
-        every = np.load(io.BytesIO(reference_file(data, CURVES, TRAINED_SOURCE)), allow_pickle=False)["random214"]
+        every = np.load(io.BytesIO(content), allow_pickle=False)["random214"]
         final = accuracies["final"].to_numpy()
         return {str(e): {"spearman": float(stats.spearmanr(every[:, e - 1], final).statistic), "cells": len(final)} for e in EPOCHS}
     except (KeyError, ValueError, OSError, IndexError) as error:

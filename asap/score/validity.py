@@ -10,7 +10,6 @@ validity.json  the figures, and what they were computed from and with
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from scipy import stats
 from ..paper.space import Genotype
 from ..records.parameters import git_commit
 from ..records.recorder import write_atomically
+from ..records.run import digest_of
 from . import others, short
 from .features import feature_names, features, parameters, skip_counts
 from .surrogate import (
@@ -209,8 +209,10 @@ def record(root: Path, data: Path) -> list[Path]:
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_commit": git_commit(),
         "versions": {"python": platform.python_version(), **{n: version(n) for n in ("numpy", "pandas", "scipy", "scikit-learn")}},
-        "data": {name: _digest(data / name) for name in (*LABELS, TRAINED)},
-        "code": {name: _digest(Path(__file__).with_name(name)) for name in ("features.py", "surrogate.py", Path(__file__).name)},
+        "data": {name: digest_of((data / name).read_bytes()) for name in (*LABELS, TRAINED)},
+        "code": {
+            name: digest_of(Path(__file__).with_name(name).read_bytes()) for name in ("features.py", "surrogate.py", Path(__file__).name)
+        },
         "model": {"ridge": RIDGE, "trees": {**TREES, **TREES_ALWAYS}, "features": len(feature_names())},
         "labelled_cells": len(cells),
         "labels": {"mean": labels.mean(), "sd": labels.std(ddof=1), "lowest": labels.min(), "highest": labels.max()},
@@ -246,10 +248,6 @@ def _recorded_figures(root: Path, about: Mapping[str, Any]) -> Figures | None:
         return dict(last["figures"]) if same else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def validity(

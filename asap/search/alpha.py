@@ -17,7 +17,7 @@ from ..train.device import random_stream
 from ..train.graphs import changed, changing
 from ..train.session import ALPHA
 from .gradients import GradientStatistics
-from .method import Masks, Method, Mixture, Step
+from .method import Batch, Masks, Method, Mixture, Step
 
 
 @contextmanager
@@ -84,10 +84,12 @@ class Differentiable(Method):
 
     def update(self, step: Step) -> None:
         """One Adam step along the gradient of the validation loss, w held fixed (first order)."""
+        self.apply(dict(zip(self.alpha, self.alpha_gradients(step, step.validation), strict=True)))
+
+    def alpha_gradients(self, step: Step, batch: Batch) -> tuple[Tensor, ...]:
+        """∂L/∂α on a batch, (E, O) for each cell kind."""
         with frozen(step.network):
-            loss = step.loss(step.validation, self.mixture())
-            gradients = torch.autograd.grad(loss, list(self.alpha.values()))
-        self.apply(dict(zip(self.alpha, gradients, strict=True)))
+            return torch.autograd.grad(step.loss(batch, self.mixture()), list(self.alpha.values()))
 
     def apply(self, gradients: Mapping[str, Tensor]) -> None:
         """Take the Adam step for these gradients, (E, O) for each cell kind."""
@@ -99,6 +101,19 @@ class Differentiable(Method):
     def going(self) -> dict[str, Tensor] | None:
         """Which operations are to go, (E, O), as the device knows it; None where the method prunes at no step."""
         return None
+
+    def spare(self, lost: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The operations `lost`, (E, O), but that no edge is left with `none` alone, which makes no cell: there the other of the largest α,
+        and so Φ, stays."""
+        if "none" not in self.operations:
+            return dict(lost)
+        kept = {}
+        for kind, gone in lost.items():
+            real = self.alive[kind].clone()
+            real[:, self.operations.index("none")] = False
+            best = self.alpha[kind].detach().masked_fill(~real, -torch.inf).argmax(1, keepdim=True)
+            kept[kind] = gone & ~(torch.zeros_like(gone).scatter_(1, best, True) & ~(real & ~gone).any(1, keepdim=True))
+        return kept
 
     def to_prune(self, epoch_ends: bool) -> Masks | None:
         going = self.going() if self.learns() and (epoch_ends or self.parameters.prune_every == "step") else None

@@ -13,7 +13,6 @@ from ..paper.space import CELL_KINDS
 from ..records.parameters import SearchParameters
 from .alpha import Differentiable
 from .method import Step
-from .sparing import spared
 
 
 class Anneal(Differentiable):
@@ -55,7 +54,7 @@ class Anneal(Differentiable):
         return (self.phi(kind).detach() < p.threshold / operations) & alive
 
     def going(self) -> dict[str, Tensor] | None:
-        return {kind: spared(self.below(kind), self.alive[kind], self.alpha[kind], self.operations) for kind in CELL_KINDS}
+        return self.spare({kind: self.below(kind) for kind in CELL_KINDS})
 
     def status(self) -> dict[str, float]:
         """threshold: θ; where it differs from edge to edge, the mean of 0.4 over the operations that an edge has left."""

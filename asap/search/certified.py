@@ -19,12 +19,10 @@ import torch
 from torch import Tensor
 
 from ..paper.equations import CLIP, DELTA, FRACTIONS
-from ..paper.space import CELL_KINDS
 from ..records.parameters import SearchParameters
 from .alpha import Differentiable
 from .asap import Anneal
 from .darts import Darts
-from .sparing import spared
 
 STATE = ("wealth", "squares", "count", "certified", "squares_before", "count_before")
 
@@ -106,8 +104,7 @@ class Betting(Differentiable):
     def going(self) -> dict[str, Tensor] | None:
         if self.parameters.prune_rule != "certified":
             return super().going()
-        lost = {kind: self.certificates[kind].losers(alive) for kind, alive in self.alive.items()}
-        return {kind: spared(lost[kind], self.alive[kind], self.alpha[kind], self.operations) for kind in CELL_KINDS}
+        return self.spare({kind: self.certificates[kind].losers(alive) for kind, alive in self.alive.items()})
 
     def snapshot(self) -> dict[str, dict[str, np.ndarray]]:
         more = {kind: {name: v.cpu().float().numpy() for name, v in c.columns().items()} for kind, c in self.certificates.items()}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .alpha import Differentiable, frozen
-from .method import Batch, Mixture, Step
+from .alpha import Differentiable
+from .method import Step
 
 
 class Darts(Differentiable):
@@ -47,15 +47,10 @@ class SecondOrder(Differentiable):
             with torch.no_grad():
                 for w, old, v in zip(weights, before, vector, strict=True):
                     w.copy_(old + sign * v)
-            sides.append(self._alpha_gradients(step, step.train))
+            sides.append(self.alpha_gradients(step, step.train))
         with torch.no_grad():
             for w, old in zip(weights, before, strict=True):
                 w.copy_(old)
         implicit = [(plus - minus) / (2 * reach) for plus, minus in zip(*sides, strict=True)]
         combined = [d - rate * i for d, i in zip(direct, implicit, strict=True)]
         self.apply(dict(zip(self.alpha, combined, strict=True)))
-
-    def _alpha_gradients(self, step: Step, batch: Batch) -> tuple[Tensor, ...]:
-        with frozen(step.network):
-            mixture: Mixture = self.mixture()
-            return torch.autograd.grad(step.loss(batch, mixture), list(self.alpha.values()))

@@ -196,10 +196,6 @@ class _Search(Session):
         decided = sum(row["operations_normal"] + row["operations_reduce"] == single for row in self.rows)
         return self.epoch >= self.p.epochs or decided > self.p.epochs_after
 
-    def decided(self) -> bool:
-        """Whether every mixed operation is down to one operation: the stopping rule of 3.1."""
-        return all(bool((mask.sum(1) == 1).all()) for mask in self.network.alive.values())
-
     # what lasts
 
     def frame(self) -> pd.DataFrame:
@@ -224,6 +220,8 @@ class _Search(Session):
 
     def restore(self, groups: dict[str, dict[str, Tensor]]) -> None:
         self.drop({kind: ~groups["alive"][kind].numpy() for kind in CELL_KINDS})
+        if not self.steps_done:  # where no epoch is left, the last one's temperature ranks the edges; else the next begins anew
+            self.method.begin_epoch(self.epoch)
         self.method.load_tensors(groups["method"])
         columns: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in CELL_KINDS}
         for name, value in groups.get("history", {}).items():
@@ -252,7 +250,7 @@ class _Search(Session):
         genotype = self.method.genotype(self.p.edge_rule)
         undecided = {kind: int((mask.sum(1) > 1).sum()) for kind, mask in self.network.alive.items()}
         outcome: dict[str, Any] = {
-            "decided": self.decided(),
+            "decided": not any(undecided.values()),  # every mixed operation is down to one: the stopping rule of 3.1
             "undecided_edges": undecided,
             "operations_left": {kind: last[f"operations_{kind}"] for kind in CELL_KINDS},
             "validation_accuracy": last["validation_accuracy"],
@@ -265,6 +263,6 @@ class _Search(Session):
             outcome["warning"] = "nothing was learnt from the validation half: the cell is that of the first weights"
         elif self.method.prunes and edges_left:
             outcome["warning"] = f"{edges_left} of {2 * len(edges(self.p.nodes))} edges were still undecided when the epochs ended"
-        self.recorder.architecture(self.frame())
-        self.recorder.genotype(genotype)
+        self.recorder.write("architecture.parquet", self.frame())
+        self.recorder.write("genotype.json", genotype.to_dict())
         self.close(outcome | {"alpha_steps": steps})

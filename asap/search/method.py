@@ -31,16 +31,6 @@ class Mixture:
         return Mixture({kind: phi.detach() for kind, phi in self.phi.items()}, self.active)
 
 
-def one_cell(genotype: Genotype, operations: tuple[str, ...], nodes: int, device: torch.device) -> Mixture:
-    """The mixture that is one cell: its operations alone, each with the weight 1."""
-    graph = edges(nodes)
-    phi, active = {}, {}
-    for kind in CELL_KINDS:
-        phi[kind] = torch.ones(len(graph), len(operations), device=device)
-        active[kind] = [[operations.index(e.operation) for e in genotype.cell(kind) if (e.source, e.target) == edge] for edge in graph]
-    return Mixture(phi, active)
-
-
 @dataclass(frozen=True)
 class Step:
     """What the loop gives a method for one update of α.
@@ -129,5 +119,11 @@ class Method(ABC):
             load_optimizer(self.optimizer, names, tensors)
 
     def one(self, cell: Genotype) -> Mixture:
-        """The mixture that is one cell."""
-        return one_cell(cell, self.operations, self.parameters.nodes, self.device)
+        """The mixture that is one cell: its operations alone, each with the weight 1."""
+        graph, names = edges(self.parameters.nodes), self.operations
+        phi = {kind: torch.ones(len(graph), len(names), device=self.device) for kind in CELL_KINDS}
+        chosen = {
+            kind: [[names.index(e.operation) for e in cell.cell(kind) if (e.source, e.target) == edge] for edge in graph]
+            for kind in CELL_KINDS
+        }
+        return Mixture(phi, chosen)

@@ -241,6 +241,6 @@ def record(name: str, root: Path, progress: Callable[[str], None] | None = None)
                 if progress:
                     progress(f"{name}: {i + 1} of {len(tasks)}")
                 rows += [{"task": i, **row} for row in task()]
-                recorder.results(pd.DataFrame(rows))
+                recorder.write("results.csv", pd.DataFrame(rows))
             recorder.finish({"rows": len(rows)})
         return recorder.folder

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import augment
-from .images import DataError, View
+from .images import View
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,6 @@ class Batches:
         color: bool = False,
         share: slice = slice(None),
     ) -> None:
-        if len(split) < batch:
-            raise DataError(f"{len(split)} images do not fill one batch of {batch}")
         self.size, self.batch, self.pad, self.device, self.share = split.images.shape[1], batch, pad, device, share
         self.flip, self.cutout, self.autoaugment, self.color = flip, cutout, autoaugment, color
         padded = torch.nn.functional.pad(split.images, (0, 0, pad, pad, pad, pad))

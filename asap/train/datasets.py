@@ -204,7 +204,10 @@ def load(
     if source is None:
         raise _missing(name, root)
     print(f"reading {folder or f'{name} under {root}'}, once", file=sys.stderr)
-    tensors, meta = _decode(source.read(), listed)
+    decoded = source.read()
+    if download and not folder and (whole := _named_source(name, root, False)):
+        listed = listing(whole.paths)  # of what was fetched
+    tensors, meta = _decode(decoded, listed)
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(cache.parent / ".lock"):

@@ -66,6 +66,12 @@ def parallel(network: nn.Module, device: torch.device) -> nn.Module:
     return nn.parallel.DistributedDataParallel(network, [device] if device.type == "cuda" else None)
 
 
+def same_buffers(network: nn.Module) -> None:
+    """Give every process the first one's buffers: BatchNorm's running statistics, which each updates by its own share of a batch."""
+    for buffer in network.buffers() if world() > 1 else ():
+        dist.broadcast(buffer, 0)
+
+
 def share_batch_norm(network: nn.Module) -> None:
     """Replace every BatchNorm by one over the images of all processes; with one process, nothing."""
     if world() == 1:

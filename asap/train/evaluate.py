@@ -157,6 +157,7 @@ class _Evaluation(Session):
 
     def finish(self) -> None:
         """Test the network after its last epoch; no epoch is selected by its test error."""
+        distributed.same_buffers(self.network)
         loss, accuracy, right = measure(self.network, self.logits, self.test)
         images = len(right)
         result = {
@@ -168,7 +169,7 @@ class _Evaluation(Session):
             "multiply_adds": self.size.multiply_adds,
         }
         check_finite({"epoch": self.epoch, "test_loss": loss})
-        self.recorder.test({**result, "wrong": pack(1 - right.numpy())})
+        self.recorder.write("test.json", {**result, "wrong": pack(1 - right.numpy())})
         if self.p.keep_weights and distributed.rank() == 0:
             keep(self.recorder.folder, self.network, self.size, self.images)
         self.close(result)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,19 +16,6 @@ from torch import Tensor
 from ..errors import one_line
 
 Step = Callable[..., tuple[Tensor, ...]]
-
-
-class Backend(Protocol):
-    """What `Graphed` asks of a device."""
-
-    def warm(self, step: Step, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Run the step as it is, where its allocations do not disturb a later capture."""
-
-    def capture(self, step: Step, inputs: tuple[Tensor, ...]) -> tuple[Callable[[], None], tuple[Tensor, ...]]:
-        """Record the step on these inputs without running it: a function that runs it, and the tensors it then fills.
-
-        Raises RuntimeError where the step cannot be recorded; the device then works on.
-        """
 
 
 @cache
@@ -50,13 +37,14 @@ def _stream(device: torch.device) -> torch.cuda.Stream:
 
 
 class CudaBackend:
-    """torch.cuda's graphs on one device."""
+    """torch.cuda's graphs on one device: what `Graphed` asks of one."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
         self.stream = _stream(self.device)
 
     def warm(self, step: Step, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Run the step as it is, where its allocations do not disturb a later capture."""
         with torch.cuda.device(self.device):
             self.stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self.stream):
@@ -65,6 +53,10 @@ class CudaBackend:
         return outputs
 
     def capture(self, step: Step, inputs: tuple[Tensor, ...]) -> tuple[Callable[[], None], tuple[Tensor, ...]]:
+        """Record the step on these inputs without running it: a function that runs it, and the tensors it then fills.
+
+        Raises RuntimeError where the step cannot be recorded; the device then works on.
+        """
         generator = torch.cuda.default_generators[self.device.index]
         try:
             with torch.cuda.device(self.device):
@@ -86,7 +78,7 @@ class Graphed:
     is run as it is from then on.
     """
 
-    def __init__(self, step: Step, backend: Backend, warm_up: int = 2) -> None:
+    def __init__(self, step: Step, backend: Any, warm_up: int = 2) -> None:
         self.step, self.backend, self.warm_up = step, backend, warm_up
         self.failed = False
         self.calls = 0

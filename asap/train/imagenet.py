@@ -56,15 +56,16 @@ class FolderData(DataSet):
 
 
 class _Images(Dataset[tuple[Tensor, int]]):
-    """The images of `files`, transformed, with their labels."""
+    """The images of `files`, transformed, with their labels. Its random numbers are those of `seed` and its place, whoever reads it."""
 
     def __init__(self, files: Files, transform: Any) -> None:
-        self.files, self.transform = files, transform
+        self.files, self.transform, self.seed = files, transform, 0
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        torch.manual_seed(self.seed + i)  # in a worker's process
         with opened(self.files.paths[i]) as image:
             return self.transform(image.convert("RGB")), self.files.labels[i]
 
@@ -83,8 +84,6 @@ class FolderBatches:
         color: bool = False,
         share: slice = slice(None),
     ) -> None:
-        if len(files) < batch:
-            raise DataError(f"{len(files)} images do not fill one batch of {batch}")
         if cutout:
             raise DataError("ImageNet is trained without cutout: cutout must be 0")
         normalise = [transforms.ToTensor(), transforms.Normalize(MEAN, DEVIATION)]
@@ -112,6 +111,7 @@ class FolderBatches:
     def _load(self, images: Any, batches: Any, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         cuda, workers = self.device.type == "cuda", max((os.cpu_count() or 1) - 1, 1)
         chosen = [part.tolist() for part in batches]
+        images.seed = int(torch.randint(2**62, (1,), generator=generator))
         loader = DataLoader(images, batch_sampler=chosen, num_workers=workers, generator=generator, pin_memory=cuda)
         for x, y in loader:
             yield x.to(self.device, non_blocking=cuda).contiguous(memory_format=torch.channels_last), y.to(self.device, non_blocking=cuda)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -44,6 +45,8 @@ def prepare(p: Parameters, weights: float) -> tuple[torch.device, ImageData | Fo
     trained, whose = (used // 2, ", half of all,") if isinstance(p, SearchParameters) else (used, "")
     if trained < p.batch:
         raise ParameterError(f"{trained} training images{whose} do not fill a batch of {p.batch}")
+    if isinstance(p, EvaluationParameters) and p.auxiliary_weight and p.stem == "imagenet" and images.size <= 32:
+        raise ParameterError("the auxiliary head needs images beyond 32×32 after the stem imagenet; give stem cifar, or auxiliary_weight 0")
     if isinstance(p, EvaluationParameters) and p.auxiliary_weight and p.batch // distributed.world() < 2:
         raise ParameterError("the auxiliary head needs a batch of at least 2 images a process; give batch, or auxiliary_weight 0")
     return device, images
@@ -93,7 +96,7 @@ def why(error: Exception) -> str:
         return text
     if isinstance(error, OSError):
         return f"the disk or a file failed: {error.strerror or text}{f' ({error.filename})' if error.filename else ''}"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "memory" in text:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or re.search("(out of|allocate|enough) memory", text):
         return f"out of memory: {text}" if text else "out of memory"
     if isinstance(error.__context__, MemoryError):  # which torch.save covers by its own
         return "out of memory"

@@ -153,7 +153,7 @@ class Session(ABC):
 
     def close(self, outcome: dict[str, Any]) -> None:
         """Close the record: from now on the run is a result."""
-        self.recorder.epochs(self.rows)
+        self.recorder.write("epochs.csv", self.rows)
         seconds = round(sum(row["seconds"] for row in self.rows), 1)
         self.recorder.finish({**outcome, "epochs": self.epoch, "seconds": seconds})
         warn(self.title, outcome)
@@ -182,7 +182,7 @@ class Session(ABC):
             write_tensors(self.recorder.checkpoint, tensors, state)
         self.saved = time.monotonic()
         if not self.steps_done:
-            self.recorder.epochs(self.rows)
+            self.recorder.write("epochs.csv", self.rows)
 
     def resume(self) -> None:
         """Go back to the last whole checkpoint, where there is one."""

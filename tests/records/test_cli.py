@@ -45,6 +45,8 @@ def fails(capsys, *words):
         (["search", "--layers", "2"], "layers must lie in [3, 200]"),
         (["search", "--layers", "200", "--nodes", "16", "--channels", "4096"], "weights needs "),
         (["evaluate", "--cell", "ASAP", "--layers", "200", "--channels", "4096"], "give fewer channels, layers or nodes"),
+        (["theory", "--exact", "--gap", "1"], "it does not read gap"),
+        (["evaluate", "--cell", "ASAP", "--stem", "imagenet", "--auxiliary-weight", "0.4"], "needs images beyond 32×32"),
         (["theory", "--exact", "--horizon", "1e7"], "exact probabilities go up to a horizon of 1,000,000"),
         (["search", "--study", "s" * 101], "study must have at most 100 bytes"),
         (["search", "--lr", "0.1"], "did you mean learning_rate?"),
@@ -229,6 +231,21 @@ def test_graphs_are_the_machine_s_business():
     assert p.matches({**p.identity(), "graphs": False}) and not p.matches({**p.identity(), "unknown": 1})
     old = make(EvaluationParameters, {"cell": "ASAP"})
     assert old.matches({**old.identity(), "graphs": False, "nodes": 4})
+
+
+def test_a_cell_has_one_label_however_it_is_spelt():
+    assert (
+        cell_label("runs/a/x-initial_temperature_1.6") == "x-initial_temperature_1.6.json" != cell_label("runs/a/x-initial_temperature_1.3")
+    )
+    upper, lower = (make(EvaluationParameters, {"cell": cell}) for cell in ("ASAP", "asap"))
+    assert run_name(upper) == run_name(lower) and lower.matches(upper.identity()) and upper.matches(lower.identity())
+    assert not lower.matches(make(EvaluationParameters, {"cell": "DARTS_V2"}).identity())
+
+
+def test_the_commands_of_a_study_record_where_it_was_asked_for(capsys, tmp_path):
+    assert cli.main(["study", "ends", "--commands", "--runs-root", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines and all(line.endswith(f" --runs-root {tmp_path}") for line in lines)
 
 
 def test_a_cell_of_one_s_own_has_a_size_and_a_picture(capsys, tmp_path):

@@ -17,8 +17,8 @@ DATA = {"name": "digits", "variant": "digits"}
 
 def record(root, name="one", finish=True, **parameters):
     recorder = Recorder(root / "study" / name, "evaluation", {"cell": "ASAP", "run": "", **parameters}, data=DATA, machine={})
-    recorder.epochs([{"epoch": 1, "train_loss": 0.5}])
-    recorder.test({"test_error": 5.0})
+    recorder.write("epochs.csv", [{"epoch": 1, "train_loss": 0.5}])
+    recorder.write("test.json", {"test_error": 5.0})
     if finish:
         recorder.finish({"test_error": 5.0})
     recorder.close()

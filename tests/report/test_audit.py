@@ -35,7 +35,7 @@ def test_an_effect_is_said_when_it_is_recorded(monkeypatch, tmp_path):
     cards = [audit.card(one) for one in contradictions()]
     assert "error of the cell +0.50 points" in cards[0] and sum("not recorded yet" in text for text in cards) == 4
     assert audit.against_decided().iloc[0, :3].tolist() == ["T₀ = 1.6", "2", "+0.50"]
-    assert ["T₀ = 1.6", "1", "–", "–", "–", "18.60"] in audit.rows().to_numpy().tolist()
+    assert ["T₀ = 1.6", "posed", "1", "–", "–", "–", "18.60"] in audit.rows().to_numpy().tolist()
 
 
 def test_a_search_s_effect_is_read_from_its_course(monkeypatch, tmp_path):
@@ -44,6 +44,6 @@ def test_a_search_s_effect_is_read_from_its_course(monkeypatch, tmp_path):
     open_edges = {"undecided_edges": {"normal": 3, "reduce": 4}, "decided": False}
     pose_search(tmp_path, searches["T₀ = 1.6", 0], {"operations_normal": [98, 98, 84]}, validation_accuracy=0.5, **open_edges)
     pose_search(tmp_path, searches[audit.DECIDED, 0])
-    assert audit.by_seed("T₀ = 1.6").loc[0].dropna().to_dict() == {"undecided": 7, "accuracy": 50.0, "first": 3}
+    assert audit.by_seed("T₀ = 1.6").droplevel("copy").loc[0].dropna().to_dict() == {"undecided": 7, "accuracy": 50.0, "first": 3}
     said = "undecided edges 7 instead of 0, validation accuracy 50.0 instead of 60.0 %, first pruning in epoch 3 instead of 3 (n = 1)"
     assert audit.measured("T₀ = 1.6") == said

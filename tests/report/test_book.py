@@ -134,7 +134,9 @@ def test_tables_hide_columns_that_are_all_dashes(monkeypatch):
 def test_a_commit_is_a_link_where_the_repository_is_set(monkeypatch):
     assert display.commit("a" * 40) == "a" * 12
     monkeypatch.setattr(display, "REPOSITORY", "https://example.org/asap/")
-    assert display.commit("a" * 40 + "+changes") == f"[{'a' * 12}](https://example.org/asap/commit/{'a' * 40})"
+    assert display.commit("a" * 40 + "+changes") == f"[{'a' * 12}](https://example.org/asap/commit/{'a' * 40}) with uncommitted changes"
+    hostile = "a" * 40 + ") <script>"
+    assert display.commit(hostile) == "a" * 12
     assert display.commit(HOSTILE) == display.escape(HOSTILE[:12])
 
 
@@ -158,7 +160,7 @@ def test_the_front_page_s_claims_exist_and_the_paper_s_search_is_counted_only_wh
 
     given = make(SearchParameters, {"method": "asap", "dataset": "cifar10", "scale": "paper", "seed": 0, "study": "main"})
     recorder = Recorder(tmp_path / front.PAPER_RUN, "search", given.identity(), data={"variant": "v", "fingerprint": "f"}, machine=MACHINE)
-    recorder.epochs([{"epoch": 1}, {"epoch": 2}])
+    recorder.write("epochs.csv", [{"epoch": 1}, {"epoch": 2}])
     recorder.close()
     assert front.paper_search() == "One search at the paper's own scale is running, in epoch 3 of 50; nothing of it is counted yet."
     assert not len(results.searches()) and "cannot be told" in front.key_rows(claims.judged()).iloc[0, 1]

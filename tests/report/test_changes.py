@@ -1,31 +1,39 @@
 """The changes of the chosen cell, counted by a plain version, and the page's table of fabricated courses."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from asap.paper.space import CELL_KINDS, DARTS_OPERATIONS, edges
-from asap.report import changes
+from asap.report import changes, results
 
 
 def architecture(rng, epochs, operations=DARTS_OPERATIONS, nodes=4):
+    """A random walk of Φ, pruned at random down to one operation on some edges; the last operation of an edge has Φ = 1."""
     graph = edges(nodes)
     rows = [(epoch, kind, e, o) for epoch in range(1, epochs + 1) for kind in CELL_KINDS for e in range(len(graph)) for o in operations]
     frame = pd.DataFrame(rows, columns=["epoch", "cell", "edge", "operation"])
-    alpha = rng.normal(size=(1 if epochs == 0 else epochs, len(rows) // epochs)).cumsum(0).reshape(-1)
-    return frame.assign(alpha=alpha, phi=np.exp(alpha))
+    shape = (epochs, len(CELL_KINDS), len(graph), len(operations))
+    alive = np.logical_and.accumulate(rng.random(shape) < 0.7, axis=0)
+    alive[..., -1] = True
+    phi = np.exp(rng.normal(size=shape).cumsum(0)) * alive
+    return frame.assign(phi=(phi / phi.sum(-1, keepdims=True)).reshape(-1), alive=alive.reshape(-1))
 
 
 def plain_changes(frame, nodes=4):
-    graph, found, before = edges(nodes), [], None
+    graph, found, before, score = edges(nodes), [], None, {}
     for _, epoch in frame.groupby("epoch"):
         cell = set()
         for kind in CELL_KINDS:
             best = []
             for e in range(len(graph)):
-                of_edge = epoch[(epoch["cell"] == kind) & (epoch["edge"] == e) & (epoch["operation"] != "none")]
-                row = of_edge.loc[of_edge["phi"].idxmax()]
-                best.append((row["alpha"], e, row["operation"]))
+                of_edge = epoch[(epoch["cell"] == kind) & (epoch["edge"] == e)]
+                row = of_edge.loc[of_edge.loc[of_edge["operation"] != "none", "phi"].idxmax()]
+                if of_edge["alive"].sum() > 1:
+                    score[kind, e] = dict(zip(of_edge["operation"], of_edge["phi"], strict=True))
+                best.append((score[kind, e][row["operation"]], e, row["operation"]))
             for node in range(2, 2 + nodes):
                 entering = [b for b in best if graph[b[1]][1] == node]
                 cell |= {(kind, e, operation) for _, e, operation in sorted(entering, reverse=True)[:2]}
@@ -36,11 +44,17 @@ def plain_changes(frame, nodes=4):
 
 
 def test_changed_edges_are_those_of_a_plain_count():
-    frame = architecture(np.random.default_rng(0), 4)
-    found = changes.changed_edges(frame)
+    frame = architecture(np.random.default_rng(0), 5)
+    assert (frame.groupby(["epoch", "cell", "edge"])["alive"].sum() == 1).any()
+    found = changes.changed_edges(changes.chosen_cells(frame))
     assert list(found) == plain_changes(frame) and found.sum() > 0
     still = pd.concat([frame[frame["epoch"] == 1].assign(epoch=epoch) for epoch in (1, 2, 3)], ignore_index=True)
-    assert list(changes.changed_edges(still)) == [0, 0]
+    assert list(changes.changed_edges(changes.chosen_cells(still))) == [0, 0]
+
+
+def test_the_last_chosen_cell_of_a_recorded_search_is_the_one_that_it_derived():
+    run = results.record("methods/darts2-cifar10-cpu-seed0", Path(__file__).parents[2] / "runs")
+    assert changes.chosen_cells(run.architecture())[-1] == run.genotype()
 
 
 def test_the_table_tells_the_halves_of_a_search_apart():
@@ -62,4 +76,4 @@ def test_others_courses_may_be_missing_or_damaged(tmp_path, content):
     if content:
         (tmp_path / "scores").mkdir()
         (tmp_path / "scores" / "others.csv").write_bytes(content)
-    assert changes.others(tmp_path).empty and changes.courses(tmp_path).empty
+    assert results.scores("others", tmp_path).empty and changes.courses(tmp_path).empty

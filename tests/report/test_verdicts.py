@@ -147,10 +147,10 @@ def test_random_cells_are_one_arm_with_a_value_a_cell(tmp_path, asap, verdict):
     transfer(
         tmp_path, "cifar10", lambda cell, seed: random.get(cell, asap if cell == "ASAP" else None) and random.get(cell, asap) + 0.1 * seed
     )
-    published = judge(tmp_path, "The cell is better than other cells")
+    published = judge(tmp_path, "The published cell is better than other cells")
     assert published.verdict == verdict and published.scale == "cpu, n = 15 (Random cells), 3 (asap)"
     errors(tmp_path, ASAP=(asap, asap + 0.1, asap - 0.1))
-    own = judge(tmp_path, "our searches' against random ones")
+    own = judge(tmp_path, "our searches' than random ones")
     assert own.verdict == verdict and f"Random cells: {18.1 - asap:+.2f} points" in own.ours
 
 
@@ -214,7 +214,8 @@ def test_printed_numbers_that_are_only_read_again_are_as_printed(tmp_path, monke
 def test_every_claim_has_a_judge_a_kind_of_evidence_and_a_page():
     pages = {path.relative_to(checkout() / "book").with_suffix("").as_posix() for path in (checkout() / "book").rglob("*.*")}
     for claim in claims.claims():
-        assert claim.evidence in claims.EVIDENCE and claim.page in pages and claim.test and callable(claim.function)
+        assert claim.evidence in claims.EVIDENCE and claim.page in pages and claim.test
+        assert any(hasattr(module, claim.judge) for module in claims.JUDGES)
 
 
 def test_every_verdict_is_counted_on_the_front_page():

@@ -204,7 +204,7 @@ def test_a_node_needs_two_edges_from_different_nodes_and_all_nodes_are_concatena
 def test_the_command_scores_names_files_and_runs(data, tmp_path, capsys):
     runs = tmp_path / "runs"
     recorder = Recorder(runs / "study" / "one", "search", {})
-    recorder.genotype(published_cell("DARTS_V2"))
+    recorder.write("genotype.json", published_cell("DARTS_V2").to_dict())
     recorder.finish({})
     recorder.close()
     (tmp_path / "cell.json").write_text(json.dumps(published_cell("DARTS_V2").to_dict()))
@@ -307,6 +307,10 @@ def test_others_courses_by_group_and_epoch(data):
     (data / others.ROBUST).write_bytes(b"no archive")
     with pytest.raises(SurrogateError, match="is damaged"):
         others.courses(data)
+    (data / others.ROBUST).unlink()
+    with pytest.raises(SurrogateError, match="is missing") as error:
+        others.courses(data)
+    assert "damaged" not in str(error.value)
 
 
 def test_the_short_evaluation_is_judged_on_cells_trained_in_full(data, tmp_path, monkeypatch):

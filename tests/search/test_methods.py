@@ -16,7 +16,7 @@ from asap.records.parameters import SearchParameters, make
 from asap.records.presets import METHOD_DEFAULTS
 from asap.records.run import Run
 from asap.search.enas import Controller
-from asap.search.method import Step, one_cell
+from asap.search.method import Step
 from asap.search.methods import METHODS, make_method
 from asap.train.device import random_stream
 from asap.train.measure import recalibrate
@@ -248,7 +248,7 @@ def test_enas_learns_which_operation_pays():
 def test_a_sampled_cell_is_its_operations_with_weight_one():
     """The supernet under one cell against its plain network with the mixture that is 1 there and 0 elsewhere."""
     cell = random_genotype(np.random.default_rng(3))
-    mixture = one_cell(cell, ASAP_OPERATIONS, 4, torch.device("cpu"))
+    mixture = method_of("asap").one(cell)
     assert sum(len(ops) for ops in mixture.active["normal"]) == 8
     torch.manual_seed(0)
     ours = Supernet(ASAP_OPERATIONS, 4, 3).double()

@@ -99,6 +99,22 @@ def test_a_full_disk_fails_in_one_line_and_keeps_the_last_checkpoint(tmp_path, m
     same(Run.open(small_search()), recorded())
 
 
+def test_a_search_that_fails_after_its_last_epoch_goes_on_to_the_same_cell(monkeypatch, small_search, recorded):
+    given = {"threshold": 0.0, "alpha_rate_factor": 40.0, "epochs": 6}  # undecided edges, which Φ at the last temperature ranks
+    ended = []
+
+    def full(search):
+        ended.append(search.epoch)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Search, "finish", full)
+        with pytest.raises(RunFailed, match="No space left on device; the last checkpoint is kept"):
+            small_search(**given)
+    assert ended == [6]
+    same(Run.open(small_search(**given)), recorded(**given))
+
+
 def test_other_parameters_do_not_go_on_with_a_run(tmp_path, monkeypatch, small_search):
     interrupted(monkeypatch, small_search, steps=1)
     path = next(tmp_path.glob("runs/*/*/run.json"))
@@ -160,6 +176,7 @@ def covered(first, second):
         (MemoryError(), "^out of memory$"),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:117]\nDefaultCPUAllocator: can't allocate memory"), "^out of memory: .enforce"),
         (covered(MemoryError(), RuntimeError("[enforce fail] unexpected pos")), "^out of memory$"),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), "^RuntimeError: CUDA error: an illegal"),
         (OverflowError("math range error"), "^OverflowError: math range error$"),
     ],
 )

@@ -39,8 +39,8 @@ def pose_bets(root, planned, epochs=12, steps=30):
         course.append({"epoch": epoch, "temperature": method.temperature, "alpha_steps": steps})
     data = {"variant": "posed", "fingerprint": "0"}
     recorder = Recorder(root / planned.name, "search", planned.parameters.identity(), data=data, machine=MACHINE)
-    recorder.epochs(course)
-    recorder.architecture(pd.concat(history, ignore_index=True).astype({"cell": "category", "operation": "category"}))
+    recorder.write("epochs.csv", course)
+    recorder.write("architecture.parquet", pd.concat(history, ignore_index=True).astype({"cell": "category", "operation": "category"}))
     recorder.finish({"seconds": 60.0})
     recorder.close()
     return Run.open(root / planned.name)

@@ -118,7 +118,7 @@ def difference(whole: Run, killed: Run) -> str:
         info["outcome"] = {key: value for key, value in info["outcome"].items() if key != "seconds"}
         info["files"] = {name: digest for name, digest in info["files"].items() if name != "epochs.csv"}  # which has times in it
         info["machine"] = {key: value for key, value in info["machine"].items() if key != "git_commit"}  # someone may commit meanwhile
-        for key in ("started", "ended", "opened", "digest", "reason"):
+        for key in ("started", "ended", "opened", "commits", "digest", "reason"):
             info.pop(key, None)
     for key in infos[0].keys() | infos[1].keys():
         if infos[0].get(key) != infos[1].get(key):

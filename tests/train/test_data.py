@@ -7,7 +7,8 @@ from PIL import Image
 
 from asap.records.data import FORMER_FINGERPRINTS
 from asap.train import augment, datasets
-from asap.train.batches import Batches, DataError, Split
+from asap.train.batches import Batches, Split
+from asap.train.images import DataError
 
 
 def folder(root, count=4, size=32, extension="jpg", **options):
@@ -116,11 +117,6 @@ def test_cutout_zeroes_one_clipped_square():
         rows, columns = (image == 0).all(0).nonzero().T
         height, width = rows.max() - rows.min() + 1, columns.max() - columns.min() + 1
         assert 8 <= height <= 16 and 8 <= width <= 16 and len(rows) == height * width
-
-
-def test_too_few_images_for_a_batch():
-    with pytest.raises(DataError, match="do not fill"):
-        Batches(Split(torch.zeros(3, 8, 8, 1, dtype=torch.uint8), torch.zeros(3)), 4, torch.zeros(1), torch.ones(1), torch.device("cpu"))
 
 
 def test_autoaugment_changes_images_by_its_generator_alone():

@@ -1,5 +1,6 @@
 """Every data set from small archives and folders in its real layout, and what is said where one is missing or damaged."""
 
+import os
 import pickle
 
 import numpy as np
@@ -15,7 +16,8 @@ from asap.networks.derived import Size
 from asap.paper.space import published_cells
 from asap.records.parameters import DATASETS, EvaluationParameters, make
 from asap.train import augment, datasets
-from asap.train.batches import Batches, DataError, Split
+from asap.train.batches import Batches, Split
+from asap.train.images import DataError
 
 RNG = np.random.default_rng(0)
 
@@ -103,6 +105,20 @@ def test_a_data_set_is_read_from_its_real_layout(data, name, train, test, classe
     assert sum(len(y) for _, y in found.testing(4, torch.device("cpu")).in_order()) == test
 
 
+def test_what_was_fetched_is_read_once(data, monkeypatch, capsys):
+    read = datasets._read_archive
+
+    def fetch(name, root, download):
+        cifar100(root)
+        return read(name, root, False)
+
+    monkeypatch.setattr(datasets, "_read_archive", fetch)
+    first = datasets.load("cifar100", data, download=True)
+    assert "reading cifar100" in capsys.readouterr().err
+    again = datasets.load("cifar100", data)
+    assert capsys.readouterr().err == "" and again.fingerprint == first.fingerprint
+
+
 def test_svhn_keeps_its_images_and_calls_the_digit_0_0(data):
     svhn(data)
     found = datasets.load("svhn", data)
@@ -118,12 +134,16 @@ def test_freiburg_is_scaled_and_its_splits_are_those_published(data):
     assert np.array_equal(found.train.images[4 + 2].numpy(), expected) and found.train.labels.tolist() == [0] * 4 + [1] * 4
 
 
-def test_imagenet_s_batches_depend_on_their_generator_alone(data):
+def test_imagenet_s_batches_depend_on_their_generator_alone(data, monkeypatch):
     imagenet(data)
     batches = datasets.load("imagenet", data).training(6, torch.Generator().manual_seed(1), 3, torch.device("cpu"), autoaugment=True)
     assert len(batches) == 2
     first, again, other = ([x for x, _ in batches.epoch(torch.Generator().manual_seed(seed))] for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True)) and not torch.equal(first[0], other[0])
+    with monkeypatch.context() as patch:  # nor on how many processes read the images
+        patch.setattr(os, "cpu_count", lambda: 3)
+        alike = [x for x, _ in batches.epoch(torch.Generator().manual_seed(1))]
+    assert all(torch.equal(a, b) for a, b in zip(first, alike, strict=True))
 
 
 @pytest.mark.parametrize("name", [name for name in DATASETS if name not in ("digits", "freiburg-1", "freiburg-2", "freiburg-4")])

@@ -13,7 +13,7 @@ from asap.errors import UserError
 from asap.networks.derived import Size
 from asap.networks.supernet import Supernet
 from asap.paper.space import DARTS_OPERATIONS, edges, published_cells
-from asap.records.data import same_data, set_fingerprint
+from asap.records.data import same_data, set_fingerprint, shorter_side
 from asap.records.parameters import EvaluationParameters, SearchParameters, make, run_name
 from asap.records.run import Run
 from asap.train import datasets
@@ -157,6 +157,12 @@ def test_an_own_folder_says_what_it_needs(tmp_path, monkeypatch):
     large = own(tmp_path / "large", [(130, 128, 3)], count=1)
     assert make(EvaluationParameters, {"cell": "ASAP", "scale": "paper", "dataset": str(large)}).stem == "imagenet"
     assert make(EvaluationParameters, {"cell": "ASAP", "dataset": str(large), "image_size": 64}).stem == "cifar"
+    next(large.iterdir()).joinpath("About.txt").write_text("no image")  # neither a note nor a deeper folder hides the images
+    assert shorter_side(large) >= 64
+    deep = tmp_path / "deep" / "class" / "part"
+    deep.mkdir(parents=True)
+    Image.new("RGB", (70, 90)).save(deep / "0.png")
+    assert shorter_side(tmp_path / "deep") == 70
 
 
 @pytest.mark.parametrize("side", [8, 9, 11, 20, 27])
