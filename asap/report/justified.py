@@ -84,7 +84,8 @@ def score_difference() -> str:
     by_arm = {str(arm): values for arm, values in found}
     test = pair(by_arm[CERTIFICATE], by_arm[THRESHOLD]) if {CERTIFICATE, THRESHOLD} <= set(by_arm) else None
     said = f"The score of ASAP's cell by certificate minus that by its threshold, paired by seed (n = {test.n if test else 0})"
-    return f"{said}: {test.text()}." if test and test.n else ""
+    shown = f"; so many pairs show {test.detectable():.1f} points with a probability of 80 %" if test and test.testable else ""
+    return f"{said}: {test.text()}{shown}." if test and test.n else ""
 
 
 def watched() -> pd.DataFrame:

@@ -82,7 +82,9 @@ def test_cells_are_compared_by_score_on_the_same_seeds_alone(monkeypatch):
     monkeypatch.setattr(justified.results, "searches", lambda: frame.drop(columns="score"))
     monkeypatch.setattr(justified.surrogate, "scores", lambda: frame.rename(columns={"run": "cell"})[["cell", "score"]])
     assert "(n = 1): +1.00 points (one run, no test)" in justified.score_difference()
-    frame.loc[1, "arm_certified"] = ""  # no pair is left
+    frame.loc[3, "seed"] = 1
+    assert "(n = 2): -1.25 points, 95 % interval" in (said := justified.score_difference()) and "with a probability of 80 %" in said
+    frame.loc[[1, 3], "arm_certified"] = ""  # no pair is left
     assert justified.score_difference() == ""
 
 
