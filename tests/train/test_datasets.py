@@ -1,6 +1,5 @@
 """Every data set from small archives and folders in its real layout, and what is said where one is missing or damaged."""
 
-import os
 import pickle
 
 import numpy as np
@@ -16,6 +15,7 @@ from asap.networks.derived import Size
 from asap.paper.space import published_cells
 from asap.records.parameters import DATASETS, EvaluationParameters, make
 from asap.train import augment, datasets
+from asap.train import imagenet as imagenet_data
 from asap.train.batches import Batches, Split
 from asap.train.images import DataError
 
@@ -134,6 +134,7 @@ def test_freiburg_is_scaled_and_its_splits_are_those_published(data):
     assert np.array_equal(found.train.images[4 + 2].numpy(), expected) and found.train.labels.tolist() == [0] * 4 + [1] * 4
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_imagenet_s_batches_depend_on_their_generator_alone(data, monkeypatch):
     imagenet(data)
     batches = datasets.load("imagenet", data).training(6, torch.Generator().manual_seed(1), 3, torch.device("cpu"), autoaugment=True)
@@ -141,7 +142,7 @@ def test_imagenet_s_batches_depend_on_their_generator_alone(data, monkeypatch):
     first, again, other = ([x for x, _ in batches.epoch(torch.Generator().manual_seed(seed))] for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True)) and not torch.equal(first[0], other[0])
     with monkeypatch.context() as patch:  # nor on how many processes read the images
-        patch.setattr(os, "cpu_count", lambda: 3)
+        patch.setattr(imagenet_data, "processors", lambda: 3)
         alike = [x for x, _ in batches.epoch(torch.Generator().manual_seed(1))]
     assert all(torch.equal(a, b) for a, b in zip(first, alike, strict=True))
 
