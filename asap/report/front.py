@@ -81,7 +81,7 @@ def grouped() -> pd.DataFrame:
     return frame.assign(group=label.map(GROUPS).mask(readings, ASAP)).dropna(subset="group")
 
 
-def scores() -> dict[str, pd.DataFrame]:
+def scored() -> dict[str, pd.DataFrame]:
     """The `surrogate.scores` of those that are `grouped`, by group."""
     frame = surrogate.scores().merge(grouped()[["run", "group"]], left_on="cell", right_on="run").dropna(subset="score")
     return {str(group): rows for group, rows in frame.groupby("group")}

@@ -112,7 +112,7 @@ def record(run: str, root: Path | None = None) -> Run:
     return _read(root).runs[run]
 
 
-def scores(name: str, root: Path | None = None) -> pd.DataFrame:
+def score_table(name: str, root: Path | None = None) -> pd.DataFrame:
     """runs/scores/NAME.csv (others, short); without rows where `asap score --record` has not made it, or it is damaged."""
     try:
         return pd.read_csv((root or runs_root()) / "scores" / f"{name}.csv")

@@ -46,14 +46,14 @@ def source(*runs: Run) -> str:
 
 def verdict_rows() -> pd.DataFrame:
     """Every statement, what was checked, and the verdict, computed from the records."""
-    found = ((text, statement(runs_root(), key)) for key, (text, _) in STATEMENTS.items())
-    rows = [[*map(Markdown, (text, v.scale, v.ours, f"**{v.verdict}**"))] for text, v in found]
+    judged = [(text, statement(runs_root(), key)) for key, (text, _) in STATEMENTS.items()]
+    rows = [[*map(Markdown, (text, v.scale, v.ours, f"**{v.verdict}**"))] for text, v in judged]
     return rows_frame(["statement", "checked by", "found", "verdict"], rows)
 
 
 def limit(row: Any) -> float:
     """The least average number of steps of any rule for a recorded setting (a row of its table); nan for a tie."""
-    return Setting(int(row.operations), float(row.delta), float(row.gap), noise=row.noise, spread=row.spread).limit() or float("nan")
+    return np.nan if (found := Setting(row.operations, row.delta, row.gap, noise=row.noise, spread=row.spread).limit()) is None else found
 
 
 def theorem_c(frame: pd.DataFrame) -> pd.DataFrame:

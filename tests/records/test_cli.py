@@ -234,9 +234,8 @@ def test_graphs_are_the_machine_s_business():
 
 
 def test_a_cell_has_one_label_however_it_is_spelt():
-    assert (
-        cell_label("runs/a/x-initial_temperature_1.6") == "x-initial_temperature_1.6.json" != cell_label("runs/a/x-initial_temperature_1.3")
-    )
+    one, other = (cell_label(f"runs/a/x-initial_temperature_{value}") for value in (1.6, 1.3))
+    assert one == "x-initial_temperature_1.6.json" != other
     upper, lower = (make(EvaluationParameters, {"cell": cell}) for cell in ("ASAP", "asap"))
     assert run_name(upper) == run_name(lower) and lower.matches(upper.identity()) and upper.matches(lower.identity())
     assert not lower.matches(make(EvaluationParameters, {"cell": "DARTS_V2"}).identity())

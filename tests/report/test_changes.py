@@ -76,4 +76,4 @@ def test_others_courses_may_be_missing_or_damaged(tmp_path, content):
     if content:
         (tmp_path / "scores").mkdir()
         (tmp_path / "scores" / "others.csv").write_bytes(content)
-    assert results.scores("others", tmp_path).empty and changes.courses(tmp_path).empty
+    assert results.score_table("others", tmp_path).empty and changes.courses(tmp_path).empty

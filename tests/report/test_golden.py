@@ -83,7 +83,7 @@ PAGES = {
     "figure5": lambda: [figure4.rows("reduce")],
     "figure6": lambda: [figure6.rows({**methods_study.found("search"), **figure6.at_epoch_end()})],
     "figure7": lambda: [figure7.rows()],
-    "changes": lambda: [changes.rows(changes.courses(), results.scores("others"))],
+    "changes": lambda: [changes.rows(changes.courses(), results.score_table("others"))],
     "short": lambda: [surrogate.predictors(surrogate.figures()["short evaluation"]), short.within(surrogate.figures())],
     "surrogate": lambda: [surrogate.predictors(surrogate.figures()["fully trained cells"]), surrogate.by_method()],
     "table1": first_table,

@@ -10,7 +10,7 @@ from posed import MACHINE
 from asap.records.recorder import Recorder
 from asap.records.run import Run
 from asap.records.study import load
-from asap.report import justified
+from asap.report import justified, theory
 from asap.report.certificates import certificates, covariance, edges, replay
 from asap.search.methods import make_method
 
@@ -100,3 +100,10 @@ def test_certified_losers_that_are_in_front_at_the_end_are_said(monkeypatch):
     assert justified.reversed_certificates().startswith("On 2 of 2 edges") and "on 1 of these" in justified.reversed_certificates()
     frame["certified_step"] = np.inf
     assert justified.reversed_certificates() == ""
+
+
+def test_the_limit_is_0_where_a_guess_would_do_and_none_for_a_tie():
+    def limit(delta, gap):
+        return theory.limit(SimpleNamespace(operations=2, delta=delta, gap=gap, noise="rademacher", spread=1.0))
+
+    assert limit(0.6, 0.5) == 0 < limit(0.1, 0.5) and np.isnan(limit(0.1, 0.0))
