@@ -19,6 +19,7 @@ from .errors import UserError
 from .paper.space import Genotype, published_cell, published_cells
 from .records.parameters import EvaluationParameters, SearchParameters, make
 from .records.run import Run, find_runs
+from .train.ends import OutOfTime, RunFailed
 
 __all__ = [
     "EvaluationParameters",
@@ -61,11 +62,3 @@ def load(run: str | Path, runs_root: str = "") -> Any:
     from .train.predict import load as read
 
     return read(run, runs_root)
-
-
-def __getattr__(name: str) -> Any:
-    if name in ("OutOfTime", "RunFailed"):  # beside what needs torch
-        from .train import ends
-
-        return getattr(ends, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

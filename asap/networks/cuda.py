@@ -3,7 +3,6 @@
 A GPU waits for launches, not for sums. So the tensors of the edges that leave a source are groups of channels, (B, G·C, H, W), contiguous,
 and what leaves a source is at most three `Chain`s, of a few functions each, whatever the number of edges. Weights, BatchNorm's statistics
 and the optimizer are those of `Supernet`: a checkpoint of either network is one of the other.
-
 `PlainFunctions` is what the chains are made of, in torch; triton.py has the same functions fused.
 """
 
@@ -158,6 +157,7 @@ class Plan:
 
 
 @cache
+@torch.enable_grad()  # the first call may come from a measurement
 def fastest_functions(device: torch.device) -> Any:
     """Triton's functions on a CUDA device where they run, forwards and backwards, which wants a C compiler; else the plain ones."""
     if device.type == "cuda":

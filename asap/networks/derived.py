@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import SqueezeExcitation
 
 from ..paper.space import Genotype
-from .kernels import contiguous_gradient
+from .kernels import ContiguousGradient
 from .operations import Cell, Identity, Source, drop_path, make_operation, project, readers, source_side
 
 #: How the images of a data set enter the network: their side is divided by 1 or by 8, and rounded up.
@@ -93,7 +93,7 @@ class DerivedCell(Cell):
                         x = drop_path(x, drop_probability)
                     total = x if total is None else total + x
             assert total is not None
-            sources.append(Source(contiguous_gradient(total)))
+            sources.append(Source(ContiguousGradient.apply(total)))
         output = torch.cat([sources[node].x for node in self.concat], 1)
         return output if self.attention is None else self.attention(output)
 

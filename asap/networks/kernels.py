@@ -192,7 +192,9 @@ class Projections(torch.autograd.Function):
         return grad_x, *split
 
 
-class _ContiguousGradient(torch.autograd.Function):
+class ContiguousGradient(torch.autograd.Function):
+    """x itself; its gradient arrives in one piece, so that each of the operations behind it need not copy it."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         return x.view_as(x)
@@ -200,11 +202,6 @@ class _ContiguousGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         return grad.contiguous(memory_format=torch.channels_last)
-
-
-def contiguous_gradient(x: Tensor) -> Tensor:
-    """x itself; its gradient arrives in one piece, so that each of the operations behind it need not copy it."""
-    return _ContiguousGradient.apply(x)
 
 
 class _WeightedSum(torch.autograd.Function):

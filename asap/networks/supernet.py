@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..paper.space import CELL_KINDS, NODES, edges
-from .kernels import batch_norm, contiguous_gradient, unphase, weighted_sum
+from .kernels import ContiguousGradient, batch_norm, unphase, weighted_sum
 from .operations import Cell, DilConv, Operation, Pool, Source, make_operation, project, readers, source_side
 
 
@@ -97,7 +97,7 @@ class SearchCell(Cell):
         if total is None:  # every entering operation is `none`
             x = sources[0].x
             return x[:, :, :: sources[0].stride, :: sources[0].stride] * 0.0
-        return contiguous_gradient(total)
+        return ContiguousGradient.apply(total)
 
 
 class Supernet(nn.Module):
@@ -140,17 +140,13 @@ class Supernet(nn.Module):
         active: for each cell kind and edge the operations to compute; by default those alive.
         """
         if active is None:
-            active = self.active()
+            active = {kind: [np.flatnonzero(row).tolist() for row in mask] for kind, mask in self.alive.items()}
         s0 = s1 = Source(self.stem(x))
         project(s1, readers(self.cells, -1))
         for i, cell in enumerate(self.cells):
             s0, s1 = s1, Source(cell(s0, s1, phi[cell.kind], active[cell.kind]))  # type: ignore[index]
             project(s1, readers(self.cells, i))
         return self.head(s1.x.mean((2, 3)))
-
-    def active(self) -> dict[str, list[list[int]]]:
-        """For each cell kind and edge, the indices of the operations alive."""
-        return {kind: [np.flatnonzero(row).tolist() for row in mask] for kind, mask in self.alive.items()}
 
     def prune(self, pruned: Mapping[str, np.ndarray]) -> list[nn.Parameter]:
         """Delete operations: `pruned[kind]` is a boolean array (E, O). Returns the parameters that went.

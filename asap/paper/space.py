@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any
@@ -107,17 +107,20 @@ class Genotype:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON keeps it: edges as [operation, source, target]."""
-        return {
-            "normal": [[e.operation, e.source, e.target] for e in self.normal],
-            "normal_concat": list(self.normal_concat),
-            "reduce": [[e.operation, e.source, e.target] for e in self.reduce],
-            "reduce_concat": list(self.reduce_concat),
-        }
+        return {f.name: [list(astuple(e)) if isinstance(e, Edge) else e for e in getattr(self, f.name)] for f in fields(self)}
+
+    @property
+    def idle(self) -> bool:
+        """Whether one of its cells has an input or a node that nothing reads."""
+        return any(
+            set(range(1 + max(e.target for e in self.cell(kind)))) - {e.source for e in self.cell(kind)} - set(self.concat(kind))
+            for kind in CELL_KINDS
+        )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Genotype:
         """The inverse of `to_dict`; other keys (a source, a note) are left alone. Raises `GenotypeError`."""
-        fields: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for kind in CELL_KINDS:
             for name in (kind, f"{kind}_concat"):
                 if not isinstance(data, Mapping) or not isinstance(data.get(name), list | tuple):
@@ -127,9 +130,9 @@ class Genotype:
                     raise GenotypeError(f"not a genotype: an edge of the {kind} cell is {edge!r:.60}, not [operation, source, target]")
             if not all(type(node) is int for node in data[f"{kind}_concat"]):
                 raise GenotypeError(f"not a genotype: the nodes of {kind}_concat must be whole numbers")
-            fields[kind] = tuple(Edge(*edge) for edge in data[kind])
-            fields[f"{kind}_concat"] = tuple(data[f"{kind}_concat"])
-        return cls(**fields)
+            found[kind] = tuple(Edge(*edge) for edge in data[kind])
+            found[f"{kind}_concat"] = tuple(data[f"{kind}_concat"])
+        return cls(**found)
 
     @classmethod
     def from_darts(cls, text: str) -> Genotype:
@@ -229,16 +232,16 @@ def derive(
     score: for each cell kind, an array (edges,) by which a node's edges are ranked; equal scores keep the earlier edge.
     inputs: how many edges a node keeps, 2 in DARTS and in the paper's Figures 4 and 5; None keeps all.
     """
-    fields: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for kind in CELL_KINDS:
         kept: list[Edge] = []
         for node in range(2, 2 + nodes):
             entering = [(i, s, t) for i, (s, t) in enumerate(edges(nodes)) if t == node]
             ranked = sorted(entering, key=lambda item: (-float(score[kind][item[0]]), item[0]))[:inputs]
             kept += [Edge(choice[kind][i], s, t) for i, s, t in sorted(ranked)]
-        fields[kind] = tuple(kept)
-        fields[f"{kind}_concat"] = tuple(range(2, 2 + nodes))
-    return Genotype(**fields)
+        found[kind] = tuple(kept)
+        found[f"{kind}_concat"] = tuple(range(2, 2 + nodes))
+    return Genotype(**found)
 
 
 def genotype_by_rule(

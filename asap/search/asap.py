@@ -39,8 +39,8 @@ class Anneal(Differentiable):
         return self.temperature < self.parameters.grace_temperature
 
     def update(self, step: Step) -> None:
-        self.steps += 1
-        if self.by_step:
+        if self.by_step:  # which no graph replays
+            self.steps += 1
             self.cool()
         super().update(step)
 

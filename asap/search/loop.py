@@ -31,11 +31,7 @@ from .methods import make_method
 
 
 def search(parameters: SearchParameters, progress: bool = True) -> Path:
-    """Run a search, or go on with an unfinished one, and return its folder under runs/.
-
-    A finished run is left as it is. Raises `UserError` before any work where the input is bad, `RunFailed` where the
-    loss stopped being finite or memory or disk ran out, `OutOfTime` and `Interrupted` where it goes on another time.
-    """
+    """As `asap.search`, by its parameters; raises what that does, and `Interrupted` after a signal."""
     if distributed.world() > 1:
         raise ParameterError("a search runs in one process, not under torchrun")
     p = parameters
@@ -66,17 +62,18 @@ class _Search(Session):
         shape = (self.method.operations, p.channels, p.layers, p.nodes, images.classes, images.channels, images.size)
         batched = self.method.steady and not p.compile and images.size % 4 == 0  # its reductions are of even sides
         self.network = supernet_on(device, batched, *shape)
-        self.rate = p.learning_rate
+        self.rate, steady = p.learning_rate, self.method.steady
         self.optimizer = torch.optim.SGD(
             self.network.parameters(),
-            graphs.changing(self.rate, device),
+            graphs.changing(self.rate, device) if steady else self.rate,
             p.momentum,
             weight_decay=p.weight_decay,
-            fused=device.type == "cuda",  # it alone reads a rate on the device
+            # fused alone reads a rate on the device; it wants a gradient of every weight, which a sampled cell does not give
+            fused=device.type == "cuda" and steady,
         )
         self.forward = torch.compile(self.network) if p.compile else self.network
         wanted = p.graphs and not p.compile
-        self.weight_step = graphed(self._weight_step, device, wanted and self.method.steady)
+        self.weight_step = graphed(self._weight_step, device, wanted and steady)
         self.alpha_step = graphed(self._alpha_step, device, wanted and self.method.graphable)
         self.masking = isinstance(self.alpha_step, graphs.Graphed)
         self.history: list[dict[str, dict[str, np.ndarray]]] = []
@@ -122,7 +119,6 @@ class _Search(Session):
         clocks["measure"].stop()
         snapshot = self.method.snapshot()
         self.history.append({k: snapshot[k] | {"alive": self.network.alive[k].copy()} for k in CELL_KINDS})
-        entropy = {k: float(normalised_entropy(snapshot[k]["phi"], len(self.method.operations)).mean()) for k in CELL_KINDS}
         return {
             "epoch": epoch,
             **self.method.status(),
@@ -132,7 +128,7 @@ class _Search(Session):
             "validation_loss": validation_loss,
             "validation_accuracy": validation_accuracy,
             **{f"operations_{kind}": int(self.network.alive[kind].sum()) for kind in CELL_KINDS},
-            **{f"entropy_{kind}": entropy[kind] for kind in CELL_KINDS},
+            **{f"entropy_{k}": float(normalised_entropy(snapshot[k]["phi"], len(self.method.operations)).mean()) for k in CELL_KINDS},
             "alpha_steps": self.alpha_steps,
             "images": images,
             **{f"seconds_{name}": round(clock.total(), 4) for name, clock in clocks.items()},
@@ -173,23 +169,22 @@ class _Search(Session):
         if masks is not None:
             self.drop(masks)
             self.method.pruned(masks)
-            graphs.reset(self.weight_step, self.alpha_step)
 
     def delete_masked(self) -> None:
         """Delete what the method has only masked since the last epoch."""
         if self.method.alive:
-            masks = {kind: self.network.alive[kind] & ~alive.cpu().numpy() for kind, alive in self.method.alive.items()}
-            if any(mask.any() for mask in masks.values()):
-                self.drop(masks)
-                graphs.reset(self.weight_step, self.alpha_step)
+            self.drop({kind: self.network.alive[kind] & ~alive.cpu().numpy() for kind, alive in self.method.alive.items()})
 
     def drop(self, masks: Masks) -> None:
-        """Delete operations from the network, and their weights and momentum from the optimizer."""
-        gone = {id(parameter): parameter for parameter in self.network.prune(masks)}
-        for parameter in gone.values():
+        """Delete operations from the network, and their weights and momentum from the optimizer; what was captured is captured anew."""
+        if not any(mask.any() for mask in masks.values()):
+            return
+        gone = set(self.network.prune(masks))  # tensors hash by identity
+        for parameter in gone:
             self.optimizer.state.pop(parameter, None)
         for group in self.optimizer.param_groups:
-            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in gone]
+            group["params"] = [parameter for parameter in group["params"] if parameter not in gone]
+        graphs.reset(self.weight_step, self.alpha_step)
 
     def done(self) -> bool:
         single = 2 * len(edges(self.p.nodes))

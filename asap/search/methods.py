@@ -1,9 +1,4 @@
-"""How a search decides. A method answers three questions of the loop in search/loop.py:
-
-with what weights are the operations mixed now (`mixture`); how is α updated from this batch (`update`); which
-operations go (`to_prune`). One file a method; entering it in METHODS and its defaults in presets.METHOD_DEFAULTS
-is all that the rest of the package needs.
-"""
+"""The methods by name. A new one is a file, its entry in METHODS, and its defaults in presets.METHOD_DEFAULTS."""
 
 from __future__ import annotations
 

@@ -59,16 +59,13 @@ def random_stream(seed: int, *place: int) -> torch.Generator:
 
     A place is (epoch, purpose) for instance, so a resumed run draws what an unkilled one would have drawn.
     """
-    return torch.Generator().manual_seed(_mixed(seed, place))
+    words = np.random.SeedSequence([seed, *place]).generate_state(2, np.uint32).astype(np.uint64)
+    return torch.Generator().manual_seed(int(words @ np.array([1, 1 << 31], np.uint64)))
 
 
 def seed_everything(seed: int, *place: int) -> None:
     """Seed torch's global streams (initial weights, drop-path) for one place."""
-    torch.manual_seed(_mixed(seed, place))
-
-
-def _mixed(seed: int, place: tuple[int, ...]) -> int:
-    return int(np.random.SeedSequence([seed, *place]).generate_state(2, np.uint32).astype(np.uint64) @ np.array([1, 1 << 31], np.uint64))
+    torch.manual_seed(random_stream(seed, *place).initial_seed())
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:

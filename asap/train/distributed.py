@@ -59,11 +59,12 @@ def group(device: torch.device, batch: int) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def parallel(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network as all processes train it: from the first one's weights, with gradients averaged."""
+def parallel(network: nn.Module, device: torch.device, idle: bool = False) -> nn.Module:
+    """The network as all processes train it: from the first one's weights, with gradients averaged. idle: whether it may have weights
+    without a gradient."""
     if world() == 1:
         return network
-    return nn.parallel.DistributedDataParallel(network, [device] if device.type == "cuda" else None)
+    return nn.parallel.DistributedDataParallel(network, [device] if device.type == "cuda" else None, find_unused_parameters=idle)
 
 
 def same_buffers(network: nn.Module) -> None:
@@ -111,13 +112,14 @@ class SharedBatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        mean = dist_functional.all_reduce(x.mean((0, 2, 3))) / world()
-        centred = x - mean[:, None, None]
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        wide = x.to(self.running_mean.dtype)  # under autocast x is bf16
+        mean = dist_functional.all_reduce(wide.mean((0, 2, 3))) / world()
+        centred = wide - mean[:, None, None]
         variance = dist_functional.all_reduce((centred * centred).mean((0, 2, 3))) / world()
         with torch.no_grad():
             count = x.numel() // x.shape[1] * world()
-            assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         y = centred * (variance + self.eps).rsqrt()[:, None, None]
-        return y * self.weight[:, None, None] + self.bias[:, None, None] if self.affine else y
+        return (y * self.weight[:, None, None] + self.bias[:, None, None] if self.affine else y).to(x.dtype)

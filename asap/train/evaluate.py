@@ -30,12 +30,8 @@ from .session import GLOBAL, INIT, SPLIT, TRAIN_ORDER, Session, check_finite, co
 
 
 def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
-    """Train and test a cell, or go on with an unfinished evaluation, and return its folder under runs/.
-
-    The cell is that of a finished search (`run`, a folder or study/run under the runs root), or a published or random one
-    (`cell`, see `space.cell_by_name`). A finished evaluation is left as it is. Raises `UserError` before any work where the input is bad,
-    `RunFailed` where the loss stopped being finite or memory or disk ran out.
-    """
+    """As `asap.evaluate`, which says what it raises, by its parameters. The cell is that of a search (`run`), or
+    `space.cell_by_name(cell)`."""
     p = parameters
     if p.run:
         searched = Run.open(run_folder(p.run, runs_root(p.runs_root)))
@@ -83,7 +79,7 @@ class _Evaluation(Session):
             nesterov=p.nesterov,
             fused=True,
         )
-        parallel = distributed.parallel(self.network, device)
+        parallel = distributed.parallel(self.network, device, genotype.idle)
         self.forward = torch.compile(parallel) if p.compile else parallel
         self.drop = 0.0  # drop-path probability of the epoch, and as the step reads it
         self.dropping = changing(0.0, device) if p.drop_path else 0.0

@@ -60,8 +60,8 @@ class CudaBackend:
         generator = torch.cuda.default_generators[self.device.index]
         try:
             with torch.cuda.device(self.device):
-                graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(graph, pool=_pool(self.device)[0], stream=self.stream):
+                graph = torch.cuda.CUDAGraph()  # other threads go on meanwhile: that which pins a folder's images calls CUDA too
+                with torch.cuda.graph(graph, pool=_pool(self.device)[0], stream=self.stream, capture_error_mode="thread_local"):
                     outputs = step(*inputs)
         except RuntimeError:  # the random generator still believes in the capture
             generator.graphsafe_set_state(generator.clone_state())

@@ -55,11 +55,6 @@ class FolderData(DataSet):
         return FolderBatches(self.test, min(batch, len(self.test)), device, share=share)
 
 
-def processors() -> int:
-    """How many this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class _Images(Dataset[tuple[Tensor, int]]):
     """The images of `files`, transformed, with their labels. Its random numbers are those of `seed` and its place, whoever reads it."""
 
@@ -114,7 +109,8 @@ class FolderBatches:
         return self._load(self.plain, torch.arange(len(self.labels))[self.share].split(self.batch), torch.Generator())
 
     def _load(self, images: Any, batches: Any, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        cuda, workers = self.device.type == "cuda", max(processors() - 1, 1)
+        here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cuda, workers = self.device.type == "cuda", max(here - 1, 1)
         chosen = [part.tolist() for part in batches]
         images.seed = int(torch.randint(2**62, (1,), generator=generator))
         loader = DataLoader(images, batch_sampler=chosen, num_workers=workers, generator=generator, pin_memory=cuda)

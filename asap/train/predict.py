@@ -85,7 +85,10 @@ def load(run: str | Path, root: str = "") -> Classifier:
     path = folder / WEIGHTS
     if not path.is_file():
         raise RecordError(f"{path} is missing: weights stay where they were trained, and --keep-weights false keeps none")
-    tensors, state = read_tensors(path)
+    try:
+        tensors, state = read_tensors(path)
+    except CheckpointError:
+        raise CheckpointError(f"{path} is damaged: delete the run's folder, and evaluate again") from None
     try:
         network = Size(Genotype.from_dict(state["genotype"]), **state["network"]).build()
         network.load_state_dict({name.removeprefix("network/"): t for name, t in tensors.items() if name.startswith("network/")})
@@ -93,7 +96,7 @@ def load(run: str | Path, root: str = "") -> Classifier:
         view = dataclasses.replace(view, fit="crop") if view.fit == "exact" else view
         return Classifier(network, tensors["mean"], tensors["deviation"], state["classes"], view)
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged: {one_line(error)}") from None
+        raise CheckpointError(f"{path} is damaged ({one_line(error)}): delete the run's folder, and evaluate again") from None
 
 
 def export(run: str | Path, path: str | Path, root: str = "") -> Path:

@@ -1,5 +1,6 @@
 """Every data set from small archives and folders in its real layout, and what is said where one is missing or damaged."""
 
+import os
 import pickle
 
 import numpy as np
@@ -15,7 +16,6 @@ from asap.networks.derived import Size
 from asap.paper.space import published_cells
 from asap.records.parameters import DATASETS, EvaluationParameters, make
 from asap.train import augment, datasets
-from asap.train import imagenet as imagenet_data
 from asap.train.batches import Batches, Split
 from asap.train.images import DataError
 
@@ -142,7 +142,7 @@ def test_imagenet_s_batches_depend_on_their_generator_alone(data, monkeypatch):
     first, again, other = ([x for x, _ in batches.epoch(torch.Generator().manual_seed(seed))] for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True)) and not torch.equal(first[0], other[0])
     with monkeypatch.context() as patch:  # nor on how many processes read the images
-        patch.setattr(imagenet_data, "processors", lambda: 3)
+        patch.setattr(os, "sched_getaffinity", lambda process: range(3), raising=False)
         alike = [x for x, _ in batches.epoch(torch.Generator().manual_seed(1))]
     assert all(torch.equal(a, b) for a, b in zip(first, alike, strict=True))
 

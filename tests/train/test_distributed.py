@@ -1,5 +1,6 @@
 """Processes that train together under torchrun, on gloo: the steps are those of one process at the whole batch."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import torch
 from asap.cli import main
 from asap.errors import UserError
 from asap.records.parameters import runs_root
-from asap.records.run import Run
+from asap.records.run import Run, find_runs
 from asap.train import distributed
 
 GIVEN = {"scale": "tiny", "cell": "ASAP", "images": 192, "batch": 32, "epochs": 1, "layers": 3, "cutout": 2, "learning-rate": 0.005}
@@ -56,6 +57,14 @@ def test_batch_norm_of_its_own(together, tmp_path):
     assert own.parameters | {"sync_batch_norm": True} == together.parameters and own.test()["test_loss"] != together.test()["test_loss"]
 
 
+def test_a_cell_with_a_node_that_nothing_reads(tmp_path):
+    """Its weights get no gradient, which the processes must know when they average."""
+    chain = {"normal": [["sep_conv_3x3", 1, 2]], "normal_concat": [2], "reduce": [["max_pool_3x3", 1, 2]], "reduce_concat": [2]}
+    (tmp_path / "chain.json").write_text(json.dumps(chain))
+    forked.together([*QUICK, f"--cell={tmp_path / 'chain.json'}", "--batch=64", f"--runs-root={tmp_path}"], tmp_path)
+    assert [run.info["machine"]["processes"] for run in find_runs(tmp_path)[0]] == [2]
+
+
 def test_an_uneven_batch_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="a batch of 33 cannot be shared evenly by 2 processes"), distributed.group(torch.device("cpu"), 33):
@@ -84,3 +93,15 @@ def test_shared_batch_norm_is_batch_norm(monkeypatch):
     for a, b in zip(*grads, strict=True):
         assert torch.allclose(a, b, atol=1e-9)
     assert torch.allclose(plain.eval()(x), shared.eval()(x))
+
+
+def test_shared_batch_norm_under_autocast(monkeypatch):
+    """The statistics stay float32, and what comes out is bf16, as of BatchNorm itself."""
+    monkeypatch.setattr(distributed.dist_functional, "all_reduce", lambda x: x)
+    plain = torch.nn.BatchNorm2d(5)
+    shared = distributed.SharedBatchNorm.of(plain)
+    x = torch.randn(6, 5, 3, 3, generator=torch.Generator().manual_seed(0)).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        expected, found = plain(x), shared(x)
+    assert found.dtype == expected.dtype == torch.bfloat16 and torch.equal(found, expected)
+    assert torch.allclose(plain.running_var, shared.running_var, atol=1e-6) and shared.running_mean.dtype == torch.float32

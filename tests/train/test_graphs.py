@@ -11,6 +11,7 @@ import asap.train.evaluate
 from asap.networks.cuda import BatchedSupernet
 from asap.networks.supernet import Supernet
 from asap.records.run import Run
+from asap.search.methods import METHODS
 from asap.train import device as machine
 from asap.train import graphs
 from asap.train.batches import Batches, Split, _uploaded
@@ -226,3 +227,11 @@ def test_cuda_graphs_agree_with_eager_steps(quick_search):
     eager, replayed = (Run.open(quick_search(root=str(g), device="cuda", graphs=g)) for g in (False, True))
     difference = (eager.epochs()["train_loss"] - replayed.epochs()["train_loss"]).abs().max()
     assert difference < 1e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_searches_on_a_card(quick_search, method):
+    """ENAS and random search give some weights no gradient, which a fused optimizer does not take."""
+    assert Run.open(quick_search(device="cuda", method=method)).outcome["epochs"] > 0
