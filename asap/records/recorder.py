@@ -84,6 +84,8 @@ class Recorder:
             if info["status"] == "finished":
                 return info
             history = {key: info.get(key, []) for key in ("opened", "commits")}
+            if failed := [*info.get("failures", []), *([info["reason"]] if info["status"] == "failed" else [])]:
+                history["failures"] = failed
             return {**named, "parameters": info["parameters"], **history}  # all else is said anew
 
         self.info = recorded()

@@ -60,7 +60,9 @@ def own_digest(info: Mapping[str, Any]) -> str:
 
 #: What run.json holds at the least, and of which type.
 _FORM: dict[str, Any] = {"kind": str, "study": str, "name": str, "status": str, "parameters": dict}
-_OPTIONAL: dict[str, Any] = {"outcome": dict, "files": dict, "opened": list, "commits": list, "machine": dict}
+_OPTIONAL: dict[str, Any] = {
+    "outcome": dict, "files": dict, "opened": list, "commits": list, "failures": list, "machine": dict, "reason": str,
+}  # fmt: skip
 
 
 def read_info(folder: Path) -> dict[str, Any]:

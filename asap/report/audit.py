@@ -6,8 +6,7 @@ import pandas as pd
 
 from ..records.study import load
 from . import contradictions, results
-from .differences import difference_rows
-from .display import each, rows_frame
+from .display import difference_rows, each, rows_frame
 from .inference import Difference, number, pair
 
 STUDY, DECIDED = "sensitivity", "As decided"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,14 +18,25 @@ SEARCH_ITERATIONS, EVALUATION_STEPS = 50 * 260, 1500 * 390
 
 
 def benchmarks() -> list[dict[str, Any]]:
-    """The recorded benchmarks that can be read, by name, each with a link to its file as `data`; a damaged one is named on the page."""
-    records = []
+    """The recorded benchmarks that can be read, by name, each with a link to its file as `data`."""
+    return [record for _, record in _read() if record]
+
+
+def problems() -> None:
+    """Name the benchmarks that are left out because they are damaged, where there are any."""
+    for path in (path for path, record in _read() if not record):
+        say(f":::{{warning}}\nLeft out, damaged: {escape(f'runs/benchmarks/{path.name}')}\n:::")
+
+
+def _read() -> list[tuple[Path, dict[str, Any] | None]]:
+    found: list[tuple[Path, dict[str, Any] | None]] = []
     for path in sorted((runs_root() / "benchmarks").glob("*.json")):
         try:
-            records.append({**json.loads(path.read_text(encoding="utf-8")), "data": download(path)})
-        except ValueError:
-            say(f":::{{warning}}\nLeft out, damaged: {escape(f'runs/benchmarks/{path.name}')}\n:::")
-    return records
+            record = dict(json.loads(path.read_text(encoding="utf-8")))
+            found.append((path, {**record, "data": download(path)} if record["machine"]["device"] else None))
+        except (ValueError, TypeError, KeyError):
+            found.append((path, None))
+    return found
 
 
 def cpu() -> dict[str, Any] | None:

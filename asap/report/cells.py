@@ -142,7 +142,4 @@ def undecided(run: Run) -> dict[str, list[tuple[int, int]]]:
     frame = run.architecture()
     last = frame[(frame["epoch"] == frame["epoch"].max()) & frame["alive"]]
     counts = last.groupby(["cell", "source", "target"], observed=True).size()
-    open_edges = counts[counts > 1].reset_index()
-    return {
-        kind: [(int(s), int(t)) for s, t in open_edges.loc[open_edges["cell"] == kind, ["source", "target"]].to_numpy()] for kind in NAMES
-    }
+    return {kind: [(s, t) for cell, s, t in counts[counts > 1].index if cell == kind] for kind in NAMES}

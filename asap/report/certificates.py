@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
@@ -13,6 +11,7 @@ from ..paper.equations import CLIP, DELTA, FRACTIONS
 from ..records.run import Run
 from ..theory.bounds import predicted_stop
 from ..theory.certified import limit, predicted_steps
+from .display import each
 from .theory import COMPARED
 
 QUANTILES = norm.ppf((np.arange(400) + 0.5) / 400)
@@ -62,15 +61,14 @@ def replay(run: Run) -> pd.DataFrame:
     frame, epochs = run.architecture(), run.epochs()
     rows = []
     for cell, part in frame.groupby("cell", observed=True):
-        names = part["operation"].iloc[: part.groupby("edge").size().iloc[0] // len(epochs)].tolist()
+        names = part["operation"].drop_duplicates().tolist()
         shape = (len(epochs), -1, len(names))
         mean, deviation, phi, alive = (part[c].to_numpy().reshape(shape) for c in ("gradient_mean", "gradient_deviation", "phi", "alive"))
         count: int = 0
-        row: Any
         apart = ~np.eye(len(names), dtype=bool)
         wealth = np.where(apart[:, :, None], np.zeros((*phi.shape[1:], len(names), len(FRACTIONS))), -np.inf)
         squares, certified = np.zeros(wealth.shape[:-1]), np.full(phi.shape[1:], np.inf)
-        for e, row in enumerate(epochs.itertuples()):
+        for e, row in enumerate(each(epochs)):
             if not row.alpha_steps:
                 continue
             reward, noise = -row.temperature * mean[e] / phi[e], row.temperature * deviation[e] / phi[e]
@@ -112,8 +110,7 @@ def covariance(run: Run) -> float:
     frame, epochs = run.architecture(), run.epochs().set_index("epoch")
     scale = frame["epoch"].map(epochs["temperature"]) / frame["phi"]
     frame = frame.assign(mean=-scale * frame["gradient_mean"], variance=(scale * frame["gradient_deviation"]) ** 2)
-    edges = frame.groupby(["epoch", "cell", "edge"], observed=True)
-    place = {name: i for i, name in enumerate(frame["operation"].iloc[: edges.size().iloc[0]])}
+    place = {name: i for i, name in enumerate(frame["operation"].drop_duplicates())}
     ratios = []
     for _, part in frame[frame["gradient_mean"].notna()].groupby(["epoch", "cell", "edge"], observed=True):
         mean, variance, n = part["mean"].to_numpy(), part["variance"].to_numpy(), len(part)

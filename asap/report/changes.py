@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..paper.space import CELL_KINDS, Genotype, edges, genotype_by_rule
-from ..records.parameters import runs_root
 from ..score.others import changed_edges
 from . import palette, results, verdicts
 from .display import DASH, rows_frame
@@ -19,14 +18,14 @@ EDGES = 16  # of both cells of a genotype
 ARMS = ("ASAP", "DARTS", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3", "Magnitude, p = 1", "Magnitude, p = 3")
 
 
-def chosen_cells(architecture: pd.DataFrame, nodes: int = 4) -> list[Genotype]:
+def chosen_cells(architecture: pd.DataFrame) -> list[Genotype]:
     """The cell that a search would have ended in after each of its epochs.
 
     architecture: of a search (`Run.architecture`). On each edge the operation with the largest Φ but `none`; per node the two edges whose
     Φ of it was largest before the edge's last pruning (the rule of every recorded search), which is told to the epoch.
     """
     operations, cells = architecture["operation"].drop_duplicates().tolist(), []
-    shape = (len(CELL_KINDS), len(edges(nodes)), len(operations))
+    shape = (len(CELL_KINDS), len(edges()), len(operations))
     held = np.empty(shape)  # Φ when an edge was last undecided
     for _, epoch in architecture.groupby("epoch"):
         phi, alive = (epoch[name].to_numpy().reshape(shape) for name in ("phi", "alive"))
@@ -34,17 +33,16 @@ def chosen_cells(architecture: pd.DataFrame, nodes: int = 4) -> list[Genotype]:
         held[~decided] = phi[~decided]
         survivor = np.take_along_axis(held, phi.argmax(-1)[..., None], -1)[..., 0]
         of, before = (dict(zip(CELL_KINDS, values, strict=True)) for values in (phi, np.where(decided, survivor, np.nan)))
-        cells.append(genotype_by_rule("phi_before_last_pruning", operations, of, of, before, nodes))
+        cells.append(genotype_by_rule("phi_before_last_pruning", operations, of, of, before))
     return cells
 
 
 def courses(root: Path | None = None) -> pd.DataFrame:
     """A row a search and epoch, from the second on: label, run, epoch, time, changed_edges. Searches at the cpu scale, of one copy."""
-    place = root or runs_root()
     parts = []
-    for label, rows in verdicts.arms(place, *([label] for label in ARMS)).items():
+    for label, rows in verdicts.arms(root, *([label] for label in ARMS)).items():
         for run in rows["run"]:
-            moved = changed_edges(chosen_cells(results.record(run, place).architecture()))
+            moved = changed_edges(chosen_cells(results.record(run, root).architecture()))
             epoch = np.arange(2, len(moved) + 2)
             parts.append(pd.DataFrame({"label": label, "run": run, "epoch": epoch, "time": epoch / epoch[-1], "changed_edges": moved}))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["label", "run", "epoch", "time", "changed_edges"])

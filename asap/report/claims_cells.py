@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from ..records.run import MissingRecord
-from . import design, results, tables, verdicts
-from .inference import Difference, images_noise, same_images_noise
-from .verdicts import FAILS, HOLDS, OPEN, PRINTED, Tested, Verdict, compared, one_copy, scale_of, verdict_from_count
+from . import design, results, short, surrogate, tables, verdicts
+from .display import each
+from .inference import Difference, images_noise, p_value, same_images_noise
+from .verdicts import FAILS, HOLDS, INCONCLUSIVE, OPEN, PRINTED, Tested, Verdict, compared, one_copy, scale_of, verdict_from_count
 
 
 def values(rows: pd.DataFrame, column: str) -> tuple[float, ...]:
@@ -33,6 +34,7 @@ def _noise(root: Path, rows: pd.DataFrame, base: pd.DataFrame, means: Sequence[f
     return images_noise(means, int(base["test_images"].iloc[0])) if wrong is None else same_images_noise(*wrong)
 
 
+DESIGN = ("design", "design2")
 Pairs = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
 
 
@@ -59,22 +61,34 @@ def _tested(
 def _by_design(root: Path, labels: Sequence[str]) -> Verdict | None:
     """What the study `design` decides of a claim that ASAP's cells are better than each of these arms'; None before its first look.
 
-    The verdict is that of the scores, which every cell has; errors are said beside them.
+    The verdict is the better judge's (`short.better`) on the cells as they are. The other judge is said beside it, and both at equal size;
+    where the two judges decide opposite ways, the claim is inconclusive.
     """
     frame = design.recorded(root)
-    frame = frame[frame["arm"].isin(labels) & (frame["look"] > 0) & frame["difference"].notna() & ~frame["adjusted"].astype(bool)]
-    score = frame[frame["outcome"] == "score"].set_index("arm")
-    if not labels or not set(labels) <= set(score.index):
+    frame = frame[frame["arm"].isin([design.BASE, *labels]) & (frame["look"] > 0)]
+    as_they_are = frame[~frame["adjusted"].astype(bool)]
+    raw = {outcome: rows.set_index("arm") for outcome, rows in as_they_are.groupby("outcome") if set(labels) <= set(rows["arm"])}
+    if not labels or "score" not in raw:
         return None
-    said = [
-        f"{row.arm}: {row.outcome} {row.difference:+.2f}, simultaneous interval [{row.low:+.2f}, {row.high:+.2f}], p = {row.p:.2g}, "
-        f"{row.verdict}; could have shown {row.detectable:.2f}"
-        for row in frame.itertuples()
-    ]
-    told = set(score["verdict"])
+    judge = better if (better := short.better(surrogate.figures(root))) in raw else "score"
+    found, names = raw[judge], {"score": "the surrogate's score", "error": "error"}
+    told = set(found["verdict"][list(labels)])
     verdict = FAILS if design.WORSE in told else HOLDS if told == {design.BETTER} else OPEN
-    ours = f"other cells minus ASAP's, look {score['look'].iloc[0]}: {'; '.join(said)}"
-    return Verdict(ours, f"cpu, study design, n = {score['n'].min()}", verdict)
+    if any({design.WORSE, design.BETTER} <= set(by_judge) for _, by_judge in as_they_are.groupby("arm")["verdict"]):
+        verdict = INCONCLUSIVE
+    said = []
+    for arm in labels:
+        by_judge = [
+            f"{'at equal size' if row.adjusted else names[str(row.outcome)]} {row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}], "
+            f"p {p_value(row.p)}, {row.verdict}"
+            for row in each(frame[frame["arm"] == arm])
+        ]
+        least = found["detectable"][arm]
+        said.append(f"{arm}: {'; '.join(by_judge)}; {names[judge]} could have shown {least:.2f} (power 80 %)")
+    counts = found["n"].to_dict()
+    n = ", ".join(f"{counts[arm]} ({arm})" for arm in (design.BASE, *labels))
+    ours = f"other cells minus ASAP's, look {found['look'].max()}, simultaneous intervals. {'. '.join(said)}. "
+    return Verdict(f"{ours}{raw['score']['extrapolated'].sum()} of these scores are extrapolated", f"cpu, study design, n = {n}", verdict)
 
 
 def larger_than_asaps(
@@ -84,11 +98,13 @@ def larger_than_asaps(
     """Whether the values of other arms are larger than those of ASAP's own cells, by Welch's tests.
 
     what: the difference in words. groups: the comparators' arms, alternatives together. column: error, or one of a search's. designed: the
-    arms by which the study `design` decides the claim once its first look is complete. claimed, unit: the paper's difference.
+    arms by which the study `design` decides the claim once its first look is complete; until then its runs do not count. claimed, unit: the
+    paper's difference.
     """
     if decided := _by_design(root, designed):
         return decided
-    found = compared(root, ["ASAP"], *groups, kind="evaluation" if column == "error" else "search")
+    kind, apart = ("evaluation" if column == "error" else "search"), (DESIGN if designed else ())
+    found = compared(root, ["ASAP"], *groups, kind=kind, without=apart)
     asap = found.pop("ASAP")
     return _tested(root, what, {label: (rows, asap) for label, rows in found.items()}, groups, column, claimed, unit)
 
@@ -98,7 +114,7 @@ def random_cells(root: Path, what: str) -> Verdict:
     verdict = larger_than_asaps(root, what, [[design.RANDOM]], designed=[design.RANDOM])
     if not verdict.test:
         return verdict
-    both = pd.concat(compared(root, ["ASAP"], [design.RANDOM], kind="evaluation").values())
+    both = pd.concat(compared(root, ["ASAP"], [design.RANDOM], kind="evaluation", without=DESIGN).values())
     cells = both.groupby(["label", "cell"], as_index=False)[["error", "parameters_36"]].mean().dropna()
     cells = cells.assign(arm=cells["label"], value=cells["error"], size=np.log(cells["parameters_36"]))
     means = cells.assign(value=design.size_adjusted(cells)).groupby("arm")["value"].mean()

@@ -6,6 +6,7 @@ A judge raises `RecordError` where there is no record to judge by.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,19 @@ from .verdicts import ACCUMULATED, MAGNITUDE, Verdict, compared, listed, one_cop
 FIGURE6 = (("ASAP",), ("ENAS",), ("DARTS",), ACCUMULATED)  # the methods of Figure 6; it does not say with which p
 
 
+def plain_searches(root: Path) -> pd.DataFrame:
+    """The finished plain ASAP searches on CIFAR-10, by seed, on every copy of the images.
+
+    One whose certificates are recorded, and prune nothing, is plain: it is the same search to the bit.
+    """
+    frame = results.searches(root).query("method == 'asap' and dataset == 'cifar10'").sort_values("seed")
+    return frame[frame["by_recipe"] | ((frame["prune_rule"] == "watched") & (frame["changed"] == "prune_rule"))]
+
+
 def asap_searches(root: Path) -> dict[str, pd.DataFrame]:
-    """The finished plain ASAP searches on CIFAR-10 by scale, the largest first: what the front page and Figures 2 to 5 stand on."""
-    frame = results.searches(root)
-    plain = frame[frame["by_recipe"] & (frame["method"] == "asap") & (frame["dataset"] == "cifar10")]
-    found = {scale: one_copy(plain[plain["scale"] == scale], "method", [["asap"]]).sort_values("seed") for scale in ("paper", "cpu")}
+    """The `plain_searches` by scale, the largest first, of one copy of the images: what Figures 2 to 5 and the verdicts stand on."""
+    plain = plain_searches(root)
+    found = {scale: one_copy(plain[plain["scale"] == scale], "method", [["asap"]]) for scale in ("paper", "cpu")}
     return {scale: rows for scale, rows in found.items() if len(rows)}
 
 
@@ -69,27 +78,29 @@ def spelt_range(values: pd.Series) -> str:
 
 def each_search(
     root: Path, said: str, column: str, above: float = -np.inf, below: float = np.inf, groups: Sequence[Sequence[str]] = (),
-    readings: bool = False, clocked: bool = False,
+    readings: bool = False, clocked: bool = False, settled: bool = False,
 ) -> Verdict:  # fmt: skip
     """Whether a column of every search, of the frames or `measured`, lies between two limits (exclusive).
 
     groups: the arms whose searches count; without any they are the plain ASAP searches, whose largest scale decides; what is found at the
     other is said beside it. readings: whether ASAP searches by the paper's other readings count too. clocked: whether those timed by
-    a clock that other processes do not disturb count alone, where there are any. said: what is found, with places for `mean`, `most` and
-    `least` (by column), `range` and `lowest` (of the column), `entropies`, the range of `other` readings, and how many are `good` of `n`.
+    a clock that other processes do not disturb count alone, where there are any; none that computed certificates too. settled: whether the
+    settings alone decide, so that one run is as good as many. said: what is found, with places for `mean`, `most` and `least` (by column),
+    `range` and `lowest` (of the column), `entropies`, the range of `other` readings, and how many are `good` of `n`.
     """
     by_scale = [compared(root, *groups, least=len(groups))] if groups else [{"ASAP": rows} for rows in asap_searches(root).values()]
-    found = []
+    plain, found = set(plain_searches(root)["run"]), []
     for arms in by_scale:
         every = measured(root, pd.concat(arms.values()))
-        if clocked and every["clocked"].any():
-            every = every[every["clocked"]]
-        other = other_readings(root) if readings else every.iloc[:0]
-        other = other[(other["scale"] == every["scale"].iloc[0]) & (other["copy"] == every["copy"].iloc[0])]
-        other = measured(root, other) if len(other) else other
+        if clocked and (timed := every["clocked"] & every["by_recipe"]).any():
+            every = every[timed]
+        more = [] if groups else [plain_searches(root), *([other_readings(root)] if readings else [])]
+        beside = measured(root, pd.concat([every.iloc[:0], *more]).query("scale == @every.scale.iloc[0]"))
+        here = beside["copy"] == every["copy"].iloc[0]
+        other, apart = beside[here & ~beside["run"].isin(plain)], beside[~here].dropna(subset=column)
         runs = pd.concat([every, other]).dropna(subset=column)
         if runs.empty:
-            raise MissingRecord(f"a search that records its {column}")
+            continue
         good, numbers = runs[column].between(above, below, inclusive="neither").sum(), runs.select_dtypes("number")
         lowest = listed({label: [rows[column].min()] for label, rows in runs.groupby("label")} if groups else {}, 3)
         told = said.format(
@@ -97,12 +108,16 @@ def each_search(
             n=len(runs), entropies=", ".join(every["entropies"]),
             other=f", {spelt_range(other[column])} in searches by other readings of the paper" if len(other) else "",
         )  # fmt: skip
+        if len(apart):
+            so = apart[column].between(above, below, inclusive="neither").sum()
+            told += f"; on another copy of the images, which is not counted, {so} of {len(apart)} were as claimed"
         counted = [rows for group in groups if len(rows := runs[runs["label"].isin(group)])] or [runs]
-        found.append((scale_of(*counted), told, verdict_from_count(good, len(runs), min(map(len, counted)))))
+        least = 2 if settled else min(map(len, counted))
+        found.append(Verdict(told, scale_of(*counted), verdict_from_count(good, len(runs), least)))
     if not found:
-        raise MissingRecord("a finished ASAP search on CIFAR-10")
-    (scale, ours, verdict), *rest = found
-    return Verdict("; ".join([ours, *(f"at {other}: {told} ({verdict})" for other, told, verdict in rest)]), scale, verdict)
+        raise MissingRecord(f"a search that records its {column}" if by_scale else "a finished ASAP search on CIFAR-10")
+    first, *rest = found
+    return replace(first, ours="; ".join([first.ours, *(f"at {other.scale}: {other.ours} ({other.verdict})" for other in rest)]))
 
 
 def final_temperature(root: Path) -> Verdict:
@@ -134,27 +149,22 @@ def elsewhere(root: Path, found: Mapping[str, pd.DataFrame], column: str) -> str
 
 
 def no_bias(root: Path) -> Verdict:
-    readings = other_readings(root)
-    plain = asap_searches(root).get("cpu", readings.iloc[:0])
-    runs = one_copy(pd.concat([plain, readings[readings["scale"] == "cpu"]]).dropna(subset="one_operation"), "scale")
-    if runs.empty:
-        raise MissingRecord("an ASAP search with its cut")
-    lost, more = measured(root, runs)["lost"], (runs["one_operation"] - runs["derived"]).mean()
-    ours = f"{int((~runs['decided'].astype(bool)).sum())} of {len(runs)} ASAP searches end undecided; one operation an edge costs "
-    ours += f"{lost.min():.1f} to {lost.max():.1f} points, the derived cell {more:.1f} more on average"
-    others = [rows[rows["copy"] == runs["copy"].iloc[0]] for rows in verdicts.arms(root, MAGNITUDE, ACCUMULATED).values()]
-    eq13 = pd.concat([runs.iloc[:0], *others]).dropna(subset="one_operation")
-    if len(eq13):
-        ours += f"; searches by Eq. 13, {int(eq13['decided'].sum())} of {len(eq13)} decided before: "
-        ours += f"{measured(root, eq13)['lost'].mean():.1f}, and {(eq13['one_operation'] - eq13['derived']).mean():.1f} more"
-    ours += elsewhere(root, {"ASAP": runs}, "lost")
-    return Verdict(ours, scale_of(runs), verdict_from_count(int((lost < 1).sum()), len(runs)))
+    said = "one operation an edge costs {least[lost]:.1f} to {most[lost]:.1f} points, the derived cell {mean[lost_to_the_cell]:.1f} (mean)"
+    verdict = each_search(root, said, "lost", below=1, readings=True)
+    eq13 = [known for rows in verdicts.arms(root, MAGNITUDE, ACCUMULATED).values() if len(known := rows.dropna(subset="one_operation"))]
+    if eq13:
+        runs = measured(root, pd.concat(eq13))
+        first, both = runs["lost"].mean(), runs["lost_to_the_cell"].mean()
+        lost = f"{int(runs['decided'].sum())} decided before: {first:.1f}, and {both:.1f} (means)"
+        verdict = replace(verdict, ours=f"{verdict.ours}; searches by Eq. 13 ({scale_of(*eq13)}), {lost}")
+    return verdict
 
 
 def _order(found: Mapping[str, pd.DataFrame], first: str, column: str, lower: bool = False) -> str:
-    """Whether every search of the first arm has a larger value (or a `lower` one) than every search of the others that records it."""
+    """Whether every search of the first arm has a larger value (or a `lower` one) than every search of the others. Where an arm does not
+    record it, nothing is told."""
     values = {label: known * (1 - 2 * lower) for label, rows in found.items() if len(known := rows[column].dropna())}
-    return verdict_from_order(values.pop(first), values) if first in values else verdicts.INCONCLUSIVE
+    return verdict_from_order(values.pop(first), values) if len(values) == len(found) > 1 else verdicts.INCONCLUSIVE
 
 
 def ordered(root: Path, said: str, column: str, groups: Sequence[Sequence[str]], lower: bool = False, clocked: bool = False) -> Verdict:

@@ -90,12 +90,13 @@ def timed() -> dict[str, pd.DataFrame]:
 def hour_rows() -> pd.DataFrame:
     """Hours and energy of each scale: recorded where a run was, else computed from a measured step."""
     lines: list[tuple[str, str, str, float, float]] = []  # what, on what, from what, hours, watts
-    for frame, text in ((results.searches().query("method == 'asap'"), "ASAP search"), (results.evaluations(), "evaluation")):
-        seconds = frame.query("scale == 'cpu' and dataset == 'cifar10' and by_recipe and device == 'cpu'")["seconds"]
-        if len(seconds):
-            source = f"recorded, median of {len(seconds)}"
-            lines.append((f"{text}, scale cpu", "one CPU core", source, seconds.median() / 3600, CPU_CORE_WATTS))
     record, search, nothing = cpu(), "ASAP search, scale paper", "from the step, nothing pruned"
+    for frame, text in ((results.searches().query("method == 'asap'"), "ASAP search"), (results.evaluations(), "evaluation")):
+        plain = frame.query("scale in ('cpu', 'paper') and dataset == 'cifar10' and by_recipe")
+        for (scale, device), runs in plain.groupby(["scale", "device"]):
+            on, watts = ("one CPU core", CPU_CORE_WATTS) if device == "cpu" else (str(device), H100_WATTS)
+            source = f"recorded, median of {len(runs)}"
+            lines.append((f"{text}, scale {scale}", on, source, runs["seconds"].median() / 3600, watts))
     if record and "paper" in record["search"]:
         step = record["search"]["paper"]["our search"]["seconds"]
         lines.append((search, "one CPU core", nothing, step * SEARCH_ITERATIONS / 3600, CPU_CORE_WATTS))

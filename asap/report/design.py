@@ -12,7 +12,8 @@ from scipy import stats
 from ..records.parameters import runs_root
 from ..records.run import RecordError
 from . import results
-from .inference import detected_shift
+from .display import each, rows_frame
+from .inference import Difference, detected_shift, simultaneous
 
 STUDY, BASE, RANDOM = "design", "ASAP", "Random cells"
 DATA = "cifar10"  # the lossless copy
@@ -25,7 +26,9 @@ LOOKS: dict[int, dict[str, int]] = {
 LEVELS = {1: 0.0061, 2: 0.0477}  # |z| > 2.74, then 1.98: together 5 %
 RANDOM_CELLS = [f"random-{seed}" for seed in range(1000, 1200)]
 BETTER, WORSE, UNDECIDED = "ASAP is better", "ASAP is worse", "not decided"
-COLUMNS = ["outcome", "adjusted", "arm", "n", "difference", "low", "high", "p", "look", "verdict", "detectable"]
+COLUMNS = [
+    "outcome", "adjusted", "arm", "n", "extrapolated", "sd", "difference", "low", "high", "p", "welch", "look", "verdict", "detectable",
+]  # fmt: skip
 
 
 SCORED = {"cell": str, "kind": str, "score": float, "percentile": float, "parameters": float}
@@ -46,83 +49,122 @@ def recorded(root: Path | None = None) -> pd.DataFrame:
     return comparison(results.searches(root), results.evaluations(root), scores(root))
 
 
+def failures(root: Path | None = None) -> pd.DataFrame:
+    """The searches of the design that failed: run, its status now, and the reasons; without rows where none did."""
+    searches = results.searches(root)
+    ended = searches.loc[results.first_arm(searches, STUDY, "design2") != "", "run"]
+    lines = [[run, "finished", why] for run in ended for why in results.record(run, root).info.get("failures", [])]
+    for row in each(results.unfinished(root).query("run.str.startswith('design/')")):
+        earlier = row.failures if isinstance(row.failures, list) else []
+        lines += [[row.run, row.status, why] for why in [*earlier, *([row.reason] if row.status == "failed" else [])]]
+    return rows_frame(["search", "now", "failed with"], lines)
+
+
 def comparison(searches: pd.DataFrame, evaluations: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Each arm against ASAP, a row for each outcome, raw and adjusted: the columns `COLUMNS`.
+    """Each arm against ASAP, a row for each outcome, raw and adjusted, and one of ASAP's own: the columns `COLUMNS`.
 
     outcome       score (the surrogate's, higher is better) or error (test error, %, lower is better)
     adjusted      whether for the logarithm of the parameters at 36 channels, by the pooled slope within the arms
-    n             cells of the arm
+    n             cells of the arm; extrapolated: of how many the score is
+    sd            the standard deviation of what they have; adjusted, at equal size
     difference    the arm's mean minus ASAP's; low, high: its simultaneous interval at the look's level
-    p             Dunnett's, corrected for the number of arms
-    look          1 or 2; 0 before the first is complete, and then nothing is computed
-    verdict       `BETTER`, `WORSE`, `UNDECIDED`, or that the look is not complete
+    p             Dunnett's, corrected for the number of arms; adjusted, with the slope as estimated (`simultaneous`)
+    welch         p of Welch's test of this arm alone, which pools no deviation: beside the design, never decides
+    look          1 or 2; 0 where nothing is computed yet
+    verdict       `BETTER`, `WORSE`, `UNDECIDED`, or what is waited for
     detectable    the smallest difference that the look shows with probability 80 %
 
-    searches, evaluations: the frames of `results`; scores: as `scores` reads it. Of an arm the first seeds of the look count.
+    Before a look has all its searches, nothing is computed. The scores are compared once every arm's are there, the errors of an arm once
+    its are and ASAP's. Of an arm the look's first seeds count. searches, evaluations: frames of `results`; scores: as `scores` reads it.
     """
-    plain = searches[searches["arm_design"].isin(list(LOOKS[1])) & (searches["variant"] == DATA)]
+    labels = results.first_arm(searches, "design", "design2")
+    plain = searches.assign(arm=labels)[labels.isin(list(LOOKS[1])) & (searches["variant"] == DATA)]
     plain = plain[pd.to_datetime(plain["started"], utc=True) >= FIXED].sort_values("seed")
-    counts = {arm: int((plain["arm_design"] == arm).sum()) for arm in LOOKS[1] if arm != RANDOM}
+    counts = {arm: int((plain["arm"] == arm).sum()) for arm in LOOKS[1] if arm != RANDOM}
     reached = [look for look, arms in LOOKS.items() if all(counts[arm] >= n for arm, n in arms.items() if arm != RANDOM)]
     look = max(reached, default=0)
     of = LOOKS[max(look, 1)]
-    ended = {arm: plain[plain["arm_design"] == arm].head(of[arm])["run"].tolist() for arm in counts}
+    ended = {arm: plain[plain["arm"] == arm].head(of[arm])["run"].tolist() for arm in counts}
     cells = pd.DataFrame(
         [(arm, cell) for arm, group in [*ended.items(), (RANDOM, RANDOM_CELLS)] for cell in group], columns=["arm", "cell"]
     )
     tested = evaluations[evaluations["by_recipe"] & (evaluations["variant"] == DATA) & (evaluations["scale"] == "cpu")]
     sizes = {**_by_cell(evaluations, "parameters_36"), **dict(zip(searches["run"], searches["parameters_36"], strict=True))}
     millions = sizes | {cell: n / 1e6 for cell, n in _by_cell(scores, "parameters").items()}
+    cells["far"] = cells["cell"].isin(scores.loc[scores["extrapolates"].astype(str) == "True", "cell"])
     cells["size"] = np.log(cells["cell"].map(millions).astype(float))
     total = sum(n for arm, n in LOOKS[1].items() if arm != RANDOM)
-    waiting = f"look 1 is not complete: {sum(min(counts[arm], LOOKS[1][arm]) for arm in counts)} of {total} searches"
+    searching = f"look 1 is not complete: {sum(min(counts[arm], LOOKS[1][arm]) for arm in counts)} of {total} searches"
     rows = []
     for outcome, values, better in (("score", _by_cell(scores, "score"), 1), ("error", _by_cell(tested, "error"), -1)):
         known = cells.assign(value=cells["cell"].map(values).astype(float)).dropna(subset="value")
         have = known.groupby("arm").size()
-        short = [arm for arm, n in of.items() if have.get(arm, 0) < n and (arm != RANDOM or outcome == "score")]
-        shown = waiting if not look else f"look {look} is not complete: no {outcome} of every cell of {', '.join(short)}" if short else ""
-        sized = known.dropna(subset="size")
-        for adjusted, frame in ((False, known), (True, sized.assign(value=size_adjusted(sized)))):
-            rows += [{"outcome": outcome, "adjusted": adjusted, **row} for row in _compared(frame, better, look, shown, of)]
+        least = of if outcome == "score" else {**of, RANDOM: 2}  # of the random cells, as many as are evaluated
+        short = [arm for arm, n in least.items() if have.get(arm, 0) < n]
+        if not look:
+            waiting = dict.fromkeys(of, searching)
+        elif short and (outcome == "score" or BASE in short):
+            waiting = dict.fromkeys(of, f"look {look} waits for the {outcome} of every cell of {', '.join(short)}")
+        else:
+            waiting = {arm: f"look {look} waits for the {outcome} of every cell of {arm}" for arm in short}
+        for adjusted, frame in ((False, known), (True, known.dropna(subset="size"))):
+            rows += [{"outcome": outcome, "adjusted": adjusted, **row} for row in _compared(frame, adjusted, better, look, waiting)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _by_cell(frame: pd.DataFrame, column: str) -> dict[str, float]:
     """The mean of each cell; a published or random cell has one name in lower case."""
     names = frame["cell"].map(lambda cell: cell if "/" in cell else cell.lower())
-    means = frame[column].astype(float).groupby(names).mean().dropna()
-    return {str(cell): float(value) for cell, value in means.items()}
+    return dict(frame[column].astype(float).groupby(names).mean().dropna())
+
+
+def _within(frame: pd.DataFrame, column: str) -> pd.Series:
+    """A column of cells less the mean of their arm."""
+    return frame[column] - frame.groupby("arm")[column].transform("mean")
 
 
 def size_adjusted(frame: pd.DataFrame) -> pd.Series:
     """The values of cells as if all had their mean size: less the pooled slope within the arms times the size. frame: arm, value, size."""
-    size = frame["size"] - frame.groupby("arm")["size"].transform("mean")
-    value = frame["value"] - frame.groupby("arm")["value"].transform("mean")
-    slope = float((size * value).sum() / (size**2).sum()) if (size**2).sum() > 0 else 0.0
+    size = _within(frame, "size")
+    slope = float((size * _within(frame, "value")).sum() / (size**2).sum()) if (size**2).sum() > 0 else 0.0
     return frame["value"] - slope * (frame["size"] - frame["size"].mean())
 
 
-def _compared(known: pd.DataFrame, better: int, look: int, waiting: str, of: Mapping[str, int]) -> list[dict[str, object]]:
-    """A row an arm. better: 1 where higher is better, −1 where lower is. waiting: why nothing is computed yet, or nothing."""
-    groups = {arm: known.loc[known["arm"] == arm, "value"].to_numpy() for arm in of}
-    others = [arm for arm in of if arm != BASE and len(groups[arm]) >= 2]
-    told = not waiting and bool(others) and len(groups[BASE]) >= 2
-    said = waiting or "no cells are evaluated"
+def _compared(known: pd.DataFrame, adjusted: bool, better: int, look: int, waiting: Mapping[str, str]) -> list[dict[str, object]]:
+    """A row an arm. better: 1 where higher is better, −1 where lower is. waiting: by arm, why it is not compared yet."""
+    others = [arm for arm in LOOKS[1] if arm != BASE and arm not in waiting]
+    far = {arm: known.loc[known["arm"] == arm, "far"] for arm in LOOKS[1]}
     rows: dict[str, dict[str, object]] = {
-        arm: {"arm": arm, "n": len(groups[arm]), "look": look * told, "verdict": said} for arm in of if arm != BASE
+        arm: {"arm": arm, "n": len(of), "extrapolated": of.sum(), "look": 0, "verdict": waiting.get(arm, "")} for arm, of in far.items()
     }
-    if not told:
+    if not others:
         return list(rows.values())
-    found = stats.dunnett(*(groups[arm] for arm in others), control=groups[BASE], rng=np.random.default_rng(0))
-    bounds = found.confidence_interval(1 - LEVELS[look])
-    pooled = [groups[arm] for arm in (BASE, *others)]
-    df = sum(map(len, pooled)) - len(pooled)
-    deviation = float(np.sqrt(sum(((group - group.mean()) ** 2).sum() for group in pooled) / df))
-    for arm, p, low, high in zip(others, found.pvalue, bounds.low, bounds.high, strict=True):
-        difference = float(groups[arm].mean() - groups[BASE].mean())
-        error = deviation * float(np.sqrt(1 / len(groups[arm]) + 1 / len(groups[BASE])))
-        verdict = UNDECIDED if p >= LEVELS[look] else WORSE if better * difference > 0 else BETTER
-        least = detected_shift(float(high - low) / 2 / error, df) * error
-        rows[arm] |= {"difference": difference, "low": low, "high": high, "p": p, "verdict": verdict, "detectable": least}
+    frame = known[known["arm"].isin([BASE, *others])]
+    frame = frame.assign(value=size_adjusted(frame)) if adjusted else frame
+    groups = {arm: frame.loc[frame["arm"] == arm, "value"].to_numpy() for arm in [BASE, *others]}
+    df = len(frame) - len(others) - 1 - adjusted
+    variance = float((_within(frame, "value") ** 2).sum()) / df
+    if variance < 1e-12:
+        return [{**row, "verdict": row["verdict"] or "no deviation, no test"} for row in rows.values()]
+    covariance = np.diag([1 / len(groups[arm]) for arm in others]) + 1 / len(groups[BASE])
+    if adjusted:
+        sizes = frame.groupby("arm")["size"].mean()
+        apart = (sizes[others] - sizes[BASE]).to_numpy()
+        covariance += np.outer(apart, apart) / (_within(frame, "size") ** 2).sum()
+    errors = np.sqrt(variance * np.diag(covariance))
+    means = np.array([groups[arm].mean() for arm in others]) - groups[BASE].mean()
+    if adjusted:
+        p, critical = simultaneous(means, variance * covariance, df, LEVELS[look])
+        low, high = means - critical * errors, means + critical * errors
+    else:
+        found = stats.dunnett(*(groups[arm] for arm in others), control=groups[BASE], rng=np.random.default_rng(0))
+        bounds = found.confidence_interval(1 - LEVELS[look])
+        p, low, high = found.pvalue, bounds.low, bounds.high
+    rows[BASE] |= {"look": look, "sd": groups[BASE].std(ddof=1)}
+    for i, arm in enumerate(others):
+        verdict = UNDECIDED if p[i] >= LEVELS[look] else WORSE if better * means[i] > 0 else BETTER
+        alone = Difference(tuple(groups[arm]), tuple(groups[BASE])).p()
+        rows[arm] |= {"sd": groups[arm].std(ddof=1), "difference": means[i], "low": low[i], "high": high[i], "p": p[i], "welch": alone}
+        least = detected_shift(float(high[i] - low[i]) / 2 / errors[i], df) * errors[i]
+        rows[arm] |= {"look": look, "verdict": verdict, "detectable": least}
     return list(rows.values())

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from ..records.parameters import checkout
 from ..records.run import Run
 from . import palette, results
+from .inference import Difference, bracket, holm, number
 
 DASH = "–"
 #: The address of the repository, where commits are to be links.
@@ -28,8 +29,6 @@ REPOSITORY = os.environ.get("ASAP_REPOSITORY", "")
 
 class Markdown(str):
     """A cell of a table that is Markdown of this package; every other cell is shown as it is spelt."""
-
-    __slots__ = ()
 
 
 def escape(field: object) -> str:
@@ -201,3 +200,23 @@ def counted(values: Iterable[float], digits: int = 2) -> str:
     """`spread` and how many they are in brackets."""
     known = pd.Series(list(values), dtype=float).dropna()
     return spread(known, digits) + f" ({len(known)})" * bool(len(known))
+
+
+def difference_rows(tests: Mapping[str, Difference], what: str, n: str = "n") -> pd.DataFrame:
+    """Differences in points, one row a test, their p values corrected together. n: what is counted."""
+    adjusted = holm([test.p() for test in tests.values()])
+    return rows_frame([what, n, "difference", "95 % interval", "p (Holm)", "could be shown"], [
+        [name, str(test.n), f"{test.mean:+.2f}", bracket(test.interval()), number(p), number(test.detectable(), 1)]
+        for (name, test), p in zip(tests.items(), adjusted, strict=True) if test.n
+    ])  # fmt: skip
+
+
+def how_to_read(rows: pd.DataFrame) -> str:
+    """What the columns of `difference_rows` mean, in Markdown."""
+    if (rows["95 % interval"] == DASH).all():
+        return "One run has no test."
+    test = "Student's t test of the pairs" if "pairs" in rows else "Welch's t test of unpaired runs, and n is that of the smaller arm"
+    return (
+        f"The interval and the p value are those of {test}; the p values have Holm's correction over the rows. *Could be shown* is the "
+        "smallest difference that so many show with a probability of 80 %. One run has no test."
+    )

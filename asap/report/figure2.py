@@ -48,14 +48,6 @@ def shown_edge(cell: pd.DataFrame) -> int:
     return int(went.index[int(went.to_numpy().argmax())])
 
 
-def threshold(one: pd.DataFrame, epochs: pd.DataFrame, parameters: dict[str, object]) -> pd.Series:
-    """θ by epoch on an edge: as recorded where N is fixed, over the operations left on this edge where the rule follows them."""
-    if parameters.get("threshold_operations") != "left":
-        return epochs.set_index("epoch")["threshold"]
-    left = one[one["alive"]].groupby("epoch").size()
-    return float(str(parameters["threshold"])) / left
-
-
 def draw(run: Run, kind: str = "normal") -> Figure:
     """The temperature (Eq. 9), and Φ of the operations on one edge against θ, epoch by epoch."""
     epochs, architecture = run.epochs(), run.architecture()
@@ -72,7 +64,7 @@ def draw(run: Run, kind: str = "normal") -> Figure:
         bottom.plot(alive["epoch"], alive["phi"], color=palette.colour(operation), label=str(operation).replace("_", " "))
         if len(alive) and alive["epoch"].max() < epochs["epoch"].max():
             bottom.plot(alive["epoch"].iloc[-1], alive["phi"].iloc[-1], "x", color=palette.colour(operation), ms=7, mew=2)
-    line = threshold(one, epochs, run.parameters)
+    line = epochs.set_index("epoch")["threshold"]
     bottom.step(line.index, line, where="mid", color=palette.INK, ls="--", lw=1, label="threshold θ")
     bottom.set_yscale("log")
     bottom.set_xlabel("epoch")

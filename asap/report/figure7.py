@@ -5,14 +5,22 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..records.parameters import runs_root
 from . import palette, results, verdicts
 from .cells import NAMES
+from .claims_search import asap_searches
 from .display import each, rows_frame
 from .figure6 import draw_seeds
 from .methods_study import THEOREM, found, panels
 
 #: The least that bounded logits (±0.44, three of the seven at the top) let the normalised entropy of ENAS' operations be.
 ENAS_FLOOR = 0.9518
+
+
+def searches() -> dict[str, pd.DataFrame]:
+    """The searches of the studies by arm, and after them those of ASAP at the paper's scale."""
+    paper = {f"ASAP, {scale} scale": rows for scale, rows in asap_searches(runs_root()).items() if scale == "paper"}
+    return {**found("search"), **paper}
 
 
 def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None) -> Figure:
@@ -39,7 +47,7 @@ def rows() -> pd.DataFrame:
         [
             [label, str(row.seed), f"{row.entropy_normal:.3f}", f"{row.entropy_reduce:.3f}",
              "yes" if row.decided else f"no: {row.undecided} edges undecided"]
-            for label, runs in found("search").items() for row in each(runs)
+            for label, runs in searches().items() for row in each(runs)
         ],
     )  # fmt: skip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +12,8 @@ from ..records.parameters import DATASETS
 from ..records.study import load
 from . import palette, results, surrogate
 from .claims import Judged
-from .claims_search import spelt_range
-from .display import DASH, Markdown, each, escape, rows_frame, spread
-from .verdicts import one_copy
+from .display import DASH, Markdown, each, rows_frame
+from .verdicts import Verdict, one_copy
 
 #: The claims that the front page shows, by how their statements begin.
 KEY = (
@@ -31,7 +29,7 @@ PAPER_RUN = "main/asap-cifar10-paper-seed0"
 ASAP, EQ13 = "ASAP", "Pruning by Eq. 13"
 #: The methods of the front page's figure, and the arms of the studies `methods` and `design` that they gather.
 GROUPS = {
-    "ASAP": ASAP, "ASAP, pruning at an epoch's end": ASAP, "DARTS": "DARTS", "DARTS, second order": "DARTS", "DARTS, without none": "DARTS",
+    "ASAP": ASAP, "DARTS": "DARTS", "DARTS, second order": "DARTS", "DARTS, without none": "DARTS",
     "ASAP, by its threshold": ASAP, **{f"{name}, p = {p}": EQ13 for name in ("Accumulated gradient", "Magnitude") for p in (1, 3)},
     "ENAS": "ENAS", "Random search": "Random search",
 }  # fmt: skip
@@ -47,6 +45,11 @@ def key_rows(found: Judged) -> pd.DataFrame:
     return rows_frame(["the paper's claim", "here", "n", "what was found"], lines)
 
 
+def verdict(found: Judged, key: str) -> Verdict:
+    """The verdict on the claim whose statement begins so."""
+    return next(verdict for claim, verdict in found if claim.statement.startswith(key))
+
+
 def recorded() -> tuple[pd.DataFrame, pd.DataFrame]:
     """The searches and evaluations at the cpu scale, on the paper's data sets."""
     searches, evaluations = (f[(f["scale"] == "cpu") & f["dataset"].isin(DATASETS)] for f in (results.searches(), results.evaluations()))
@@ -56,27 +59,30 @@ def recorded() -> tuple[pd.DataFrame, pd.DataFrame]:
 def paper_search() -> str:
     """What is recorded of the search at the paper's scale, in a sentence; it counts only when it has ended."""
     for row in each(results.searches().query("run == @PAPER_RUN")):
-        edges = f"{row.undecided} of {row.edges} edges undecided"
+        lost = row.accuracy - row.one_operation
+        cut = f"; the cut to one operation an edge costs {lost:.1f} points" if lost == lost else ""
+        edges = f"{row.undecided} of {row.edges} edges undecided{cut}"
         return f"One search at the paper's own scale has ended after {row.epochs_run:.0f} epochs with {edges}."
     for row in each(results.unfinished().query("run == @PAPER_RUN")):
-        epoch = row.epochs_run + 1
-        return f"One search at the paper's own scale is {escape(row.status)}, in epoch {epoch} of 50; nothing of it is counted yet."
-    return "A search at the paper's own scale has no finished record yet."
+        how = "failed" if row.status == "failed" else "is running"
+        said = f"One search at the paper's own scale {how}, after {row.epochs_run} of {row.epochs} epochs"
+        return f"{said}; nothing of it is counted. A search of the paper's size may end otherwise than small ones."
+    return "A search at the paper's own scale has no finished record yet; it may end otherwise than small ones."
 
 
 def design_sentence() -> str:
     """How much of the comparison fixed before its runs is recorded."""
     of = Counter(p.kind for p in load("design").planned)
     searches, evaluations = (len(results.arm(frame, "design")) for frame in (results.searches(), results.evaluations()))
-    return f"{searches} of {of['search']} searches, {evaluations} of {of['evaluation']} evaluations"
+    second = len(results.arm(results.searches(), "design2"))
+    more = f", and {second} searches of its second look" * bool(second)
+    return f"{searches} of {of['search']} searches, {evaluations} of {of['evaluation']} evaluations{more}"
 
 
 def grouped() -> pd.DataFrame:
     """The searches on CIFAR-10 at the cpu scale with the `group` of the front page's figure; ASAP's by any reading of the paper."""
     frame, _ = recorded()
-    label = frame["arm_methods"]
-    for study in ("design", "certified"):
-        label = label.where(label != "", frame[f"arm_{study}"])
+    label = results.first_arm(frame, "methods", "design", "design2", "certified")
     readings = (frame["arm_sensitivity"] != "") & (label == "")
     return frame.assign(group=label.map(GROUPS).mask(readings, ASAP)).dropna(subset="group")
 
@@ -90,17 +96,6 @@ def scored() -> dict[str, pd.DataFrame]:
 def ends() -> pd.DataFrame:
     """Those that are `grouped`, of one copy of the images."""
     return one_copy(grouped(), "group")
-
-
-def elsewhere() -> str:
-    """What the ASAP searches on another copy of the images than those of `ends` come to, in a sentence; nothing without one."""
-    asap, shown = grouped().query("group == @ASAP"), set(ends()["run"])
-    said = ""
-    for variant, runs in asap[~asap["run"].isin(shown)].groupby("variant"):
-        cut = spelt_range(runs["accuracy"] - runs["one_operation"])
-        said += f" On {COPIES.get(str(variant), escape(variant))}, {(runs['undecided'] == 0).sum()} of {len(runs)} did: "
-        said += f"{spelt_range(runs['undecided'])} edges stayed undecided" + (f", and the cut cost {cut} points" if cut else "") + "."
-    return said
 
 
 def draw() -> Figure:
@@ -126,23 +121,3 @@ def draw() -> Figure:
     axes.set_xlabel("validation accuracy with the supernet's weights, %")
     palette.legend_below(axes)
     return figure
-
-
-def numbers() -> dict[str, Any]:
-    """What the abstract says of the searches, as the records stand."""
-    frame = ends()
-    asap = frame[frame["group"] == ASAP]
-    with_cut = asap.dropna(subset="one_operation")
-    return {
-        **dict(zip(("searches", "evaluations"), map(len, recorded()), strict=True)),
-        "ended": int((asap["undecided"] == 0).sum()),
-        "asap": len(asap),
-        "copy": " and ".join(COPIES.get(v, escape(v)) for v in sorted(set(asap["variant"]))),
-        "readings": ", by several readings of the paper," if (asap["arm_sensitivity"] != "").any() else "",
-        "cut_by": ", all by other readings than the plain one" if len(with_cut) and (with_cut["arm_sensitivity"] != "").all() else "",
-        "undecided": f"{asap['undecided'].min()} to {asap['undecided'].max()}" if len(asap) else DASH,
-        "edges": 28,
-        "cut": spread(with_cut["accuracy"] - with_cut["one_operation"], 0),
-        "derived": spread(with_cut["accuracy"] - with_cut["derived"], 0),
-        "cut_n": len(with_cut),
-    }

@@ -94,6 +94,23 @@ def detected_shift(critical: float, df: float) -> float:
     return float(optimize.brentq(missed, 0.0, 5 * critical + 5))
 
 
+def simultaneous(differences: np.ndarray, covariance: np.ndarray, df: int, level: float) -> tuple[np.ndarray, float]:
+    """Dunnett's two-sided test of k estimated differences (k,) of this covariance (k, k), as estimated with so many degrees of freedom.
+
+    Returns the p values (k,), corrected for all k, and the critical |t| of the simultaneous intervals at this level. Unlike
+    `scipy.stats.dunnett`, which it equals without a covariate, it knows that the slope of an adjustment is estimated too.
+    """
+    errors = np.sqrt(np.diag(covariance))
+    t = stats.multivariate_t(shape=covariance / np.outer(errors, errors), df=df, allow_singular=True)
+
+    def beyond(bound: float) -> float:
+        upper = np.full(len(errors), bound)
+        return 1 - float(t.cdf(upper, lower_limit=-upper, random_state=np.random.default_rng(0)))
+
+    critical = optimize.brentq(lambda bound: beyond(bound) - level, 0.0, 100.0)
+    return np.array([beyond(abs(ratio)) for ratio in differences / errors]), float(critical)
+
+
 def pair(others: pd.Series, base: pd.Series, test_images: int = 0) -> Difference:
     """Other minus base for every seed that both have. others, base: errors in per cent by seed; test_images: how many each error counts."""
     both = pd.concat([others, base], axis=1, join="inner").dropna()
@@ -143,3 +160,8 @@ def bracket(found: tuple[float, float] | None, digits: int = 2) -> str:
 def number(value: float, digits: int = 2) -> str:
     """A number, or a dash where it is none."""
     return "–" if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def p_value(p: float) -> str:
+    """`= 0.031`, or `< 0.0001`: no test gives a p of 0."""
+    return f"= {p:.2g}" if p >= 1e-4 else "< 0.0001"

@@ -80,12 +80,12 @@ def reversed_certificates() -> str:
 def score_difference() -> str:
     """Whether the cells by certificate and by threshold differ in score, on the same seeds, in a sentence; nothing without a pair."""
     scores = surrogate.scores().set_index("cell")["score"]
-    found = results.searches().assign(score=lambda frame: frame["run"].map(scores)).set_index("seed").groupby("arm_certified")["score"]
-    by_arm = {str(arm): values for arm, values in found}
-    test = pair(by_arm[CERTIFICATE], by_arm[THRESHOLD]) if {CERTIFICATE, THRESHOLD} <= set(by_arm) else None
-    said = f"The score of ASAP's cell by certificate minus that by its threshold, paired by seed (n = {test.n if test else 0})"
-    shown = f"; so many pairs show {test.detectable():.1f} points with a probability of 80 %" if test and test.testable else ""
-    return f"{said}: {test.text()}{shown}." if test and test.n else ""
+    frame = results.searches().assign(score=lambda frame: frame["run"].map(scores).astype(float)).set_index("seed")
+    certificate, threshold = (frame.loc[frame["arm_certified"] == arm, "score"] for arm in (CERTIFICATE, THRESHOLD))
+    test = pair(certificate, threshold)
+    said = f"The score of ASAP's cell by certificate minus that by its threshold, paired by seed (n = {test.n})"
+    shown = f"; so many pairs show {test.detectable():.1f} points with a probability of 80 %" if test.testable else ""
+    return f"{said}: {test.text()}{shown}." if test.n else ""
 
 
 def watched() -> pd.DataFrame:

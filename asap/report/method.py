@@ -13,15 +13,17 @@ from .display import Markdown, rows_frame
 from .front import recorded
 
 
+def made(kind: str, scale: str, **more: str) -> dict[str, Any]:
+    """The parameters of a search, or of an evaluation of the published cell, at a scale."""
+    return make(KINDS[kind], {"scale": scale, **({} if kind == "search" else {"cell": "ASAP"}), **more}).identity()
+
+
 def scale_rows(kind: str) -> pd.DataFrame:
     """What each scale changes of a search or an evaluation, from records/parameters.py. An `images` of 0 means all."""
-    source = {} if kind == "search" else {"cell": "ASAP"}
-    made: dict[str, dict[str, object]] = {scale: make(KINDS[kind], {"scale": scale, **source}).identity() for scale in SCALE_NAMES}
-    skipped = {"scale", "study", "seed", "run", "cell"}
-    names = [name for name in made["paper"] if name not in skipped and len({str(m[name]) for m in made.values()}) > 1]
-    values = [[made[scale][name] for scale in SCALE_NAMES] for name in names]
-    shown = [[f"{value:.4g}" if isinstance(value, float) else str(value) for value in row] for row in values]
-    lines = [[Markdown(f"`{name}`"), *row] for name, row in zip(names, shown, strict=True)]
+    values = {scale: made(kind, scale) for scale in SCALE_NAMES}
+    texts = pd.DataFrame({s: {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in of.items()} for s, of in values.items()})
+    texts = texts.drop(["scale", "study", "seed", "run", "cell"], errors="ignore")
+    lines = [[Markdown(f"`{name}`"), *row] for name, row in zip(texts.index, texts.to_numpy(), strict=True) if len(set(row)) > 1]
     return rows_frame(["", *(f"`{scale}`" for scale in SCALE_NAMES)], lines)
 
 
@@ -30,12 +32,7 @@ def experiment_rows() -> pd.DataFrame:
     searches, evaluations = recorded()
     data = "; ".join(f"{kind}: {_data(frame)}" for kind, frame in (("searches", searches), ("evaluations", evaluations)))
     devices = sorted({*searches["processor"], *evaluations["processor"]} - {""})
-    kinds: dict[str, dict[str, object]] = {"search": {}, "evaluation": {"cell": "ASAP"}}
-
-    def made(scale: str) -> list[dict[str, Any]]:
-        return [make(KINDS[kind], {"scale": scale, "dataset": "cifar10", **more}).identity() for kind, more in kinds.items()]
-
-    paper, here = made("paper"), made("cpu")
+    paper, here = ([made(kind, scale, dataset="cifar10") for kind in ("search", "evaluation")] for scale in ("paper", "cpu"))
 
     def both(name: str) -> list[str]:
         return [f"{search[name]:,} (search), {evaluation[name]:,} (evaluation)" for search, evaluation in (paper, here)]

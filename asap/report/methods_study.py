@@ -16,7 +16,7 @@ from . import rows as rows_of
 STUDY, TRAINED_ON = "methods", "ends"
 THEOREM = "ASAP, Theorem 2's schedule"
 #: The arms that the paper's Figures 6 and 7 show; the study's others are drawn beside them.
-PRINTED = ("ENAS", "DARTS", "ASAP", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
+PRINTED = ("ENAS", "DARTS", "ASAP", "ASAP, paper scale", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
 
 
 def labels() -> list[str]:

@@ -36,7 +36,7 @@ class Look:
 
 METHODS = {
     "ASAP": Look(BLUE),
-    "ASAP, pruning at an epoch's end": Look(BLUE, ":", "P"),
+    "ASAP, paper scale": Look(BLUE, "--", "P"),
     "ASAP, Theorem 2's schedule": Look(BLUE, "--", "s"),
     "ASAP, annealing without pruning": Look(BLUE, "-.", "^"),
     "ASAP, pruning without annealing": Look(BLUE, ":", "v"),

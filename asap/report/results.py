@@ -74,11 +74,11 @@ from ..errors import UserError
 from ..records import study as studies
 from ..records.parameters import UNCOMMITTED, runs_root
 from ..records.recorder import write_atomically
-from ..records.run import Run, run_folders
+from ..records.run import RecordError, Run, run_folders
 from . import rows
 
 FILES = ("searches.csv", "evaluations.csv")
-UNFINISHED = ("run", "kind", "method", "dataset", "scale", "seed", "status", "started", "epochs_run", "epochs")
+UNFINISHED = ("run", "kind", "method", "dataset", "scale", "seed", "status", "started", "epochs_run", "epochs", "failures", "reason")
 
 
 def searches(root: Path | None = None) -> pd.DataFrame:
@@ -131,6 +131,28 @@ def wrong(root: Path, *groups: Iterable[str]) -> list[np.ndarray] | None:
     return [np.array(group) for group in found]
 
 
+def sizes(root: Path, network: str = "cifar10") -> dict[tuple[str, int], dict[str, float]]:
+    """The sizes of cells that `asap cells --record` left under runs/sizes/, by cell and channels: parameters, multiply_adds
+    and (imagenet) with_auxiliary. network: cifar10 or imagenet.
+
+    Raises `RecordError` where they are missing or damaged.
+    """
+    path = root / "sizes" / f"{network}.csv"
+    try:
+        found = pd.read_csv(path).to_dict("records")
+        return {(str(row["cell"]), int(row["channels"])): {str(k): float(v) for k, v in row.items() if k != "cell"} for row in found}
+    except (OSError, ValueError, KeyError):
+        raise RecordError(f"runs/sizes/{network}.csv is missing or damaged; `asap cells --record` makes it") from None
+
+
+def first_arm(frame: pd.DataFrame, *names: str) -> pd.Series:
+    """The arm of each row in the first of these studies that plans it; "" where none does."""
+    label = pd.Series("", index=frame.index, dtype=str)
+    for study in names:
+        label = label.where(label != "", frame[f"arm_{study}"])
+    return label
+
+
 def arm(frame: pd.DataFrame, study: str, *labels: str) -> pd.DataFrame:
     """The rows of these arms of a study, or of all its arms, by arm in that order and by seed."""
     column, order = f"arm_{study}", list(labels or studies.load(study).labels)
@@ -167,7 +189,12 @@ def _frames(root: Path, files: tuple[tuple[str, int, int], ...]) -> _Results:
     for study in names:
         for planned in studies.load(study).planned:
             plans.setdefault(planned.name, []).append((study, planned))
-    sizes, lines = _sizes(root)
+    millions: dict[str, float] = {}
+    lines: list[str] = []
+    try:
+        millions = {c if "/" in c else c.lower(): size["parameters"] / 1e6 for (c, width), size in sizes(root).items() if width == 36}
+    except (RecordError, KeyError) as error:
+        lines = [str(error)] if (root / "sizes" / "cifar10.csv").exists() else []
     found: dict[str, list[dict[str, Any]]] = {"search": [], "evaluation": [], "unfinished": []}
     runs: dict[str, Run] = {}
     courses: list[pd.DataFrame] = []
@@ -185,7 +212,7 @@ def _frames(root: Path, files: tuple[tuple[str, int, int], ...]) -> _Results:
             row = rows.described(run) | {f"arm_{study}": arms.get(study, "") for study in names}
             course = rows.course(run) if kind == "search" else pd.DataFrame()
             row |= rows.search(run, course) if kind == "search" else rows.evaluation(run)
-            row["parameters_36"] = sizes.get(row.get("cell", run.name), float("nan"))
+            row["parameters_36"] = millions.get(row.get("cell", run.name), float("nan"))
         except (OSError, KeyError, ValueError, TypeError, UserError) as error:
             said = str(error) if isinstance(error, UserError) else f"{folder} is not readable ({error!r})"
             lines.append(said.replace(str(root), "runs"))
@@ -197,19 +224,6 @@ def _frames(root: Path, files: tuple[tuple[str, int, int], ...]) -> _Results:
     columns = ["run", "epoch", *rows.COURSE]
     course = pd.concat(courses, ignore_index=True) if courses else pd.DataFrame(columns=columns, dtype=float).astype({"pruned": bool})
     return _Results(search, evaluation, course, pd.DataFrame(found["unfinished"], columns=list(UNFINISHED)), tuple(lines), runs)
-
-
-def _sizes(root: Path) -> tuple[dict[str, float], list[str]]:
-    """Millions of parameters at 36 channels by cell, as runs/sizes/cifar10.csv has them; none, and a line, where it is damaged."""
-    path = root / "sizes" / "cifar10.csv"
-    try:
-        frame = pd.read_csv(path).query("channels == 36")
-        cells = [name if "/" in name else name.lower() for name in frame["cell"]]
-        return dict(zip(cells, frame["parameters"] / 1e6, strict=True)), []
-    except FileNotFoundError:
-        return {}, []
-    except (OSError, ValueError, KeyError) as error:
-        return {}, [f"runs/sizes/cifar10.csv is damaged ({error!r}); `asap cells --record` makes it anew"]
 
 
 def flat(root: Path | None = None) -> dict[str, str]:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from ..records.parameters import runs_root
 from ..records.run import RecordError
+from ..records.study import names
 from . import design, palette, results, verdicts
 from .display import DASH, commit, download, formatted, rows_frame, spread
 
@@ -38,16 +39,15 @@ def scores(root: Path | None = None) -> pd.DataFrame:
 
 
 def searched(root: Path | None = None) -> pd.DataFrame:
-    """The `scores` of recorded searches at the cpu scale or a larger one, with their `arm` and its `label` among those compared."""
-    searches = verdicts.labelled(results.searches(root).query("scale in ['cpu', 'paper']"))
-    of_any = searches.filter(like="arm_").replace("", np.nan).bfill(axis=1).iloc[:, 0].fillna(DASH)
-    searches = searches.assign(arm=searches["label"].where(searches["label"] != "", of_any))
-    return scores(root).merge(searches[["run", "arm", "label", "scale"]], left_on="cell", right_on="run")
+    """The `scores` of recorded searches at the cpu scale or a larger one, with their `arm` in the first study that plans them."""
+    searches = results.searches(root).query("scale in ['cpu', 'paper']")
+    arm = results.first_arm(searches, *verdicts.STUDIES, *names()).replace("", DASH)
+    return scores(root).merge(searches.assign(arm=arm)[["run", "arm", "scale"]], left_on="cell", right_on="run")
 
 
-def figures() -> Mapping[str, dict[str, dict[str, Any]]]:
+def figures(root: Path | None = None) -> Mapping[str, dict[str, dict[str, Any]]]:
     """The figures of validity.json by part and group; a part that is not recorded is empty."""
-    return defaultdict(dict, about().get("figures", {}))
+    return defaultdict(dict, about(root).get("figures", {}))
 
 
 def by_fold(parts: Mapping[str, Any]) -> pd.DataFrame:
@@ -78,8 +78,8 @@ def interval(row: Mapping[str, float]) -> str:
 
 def predictors(part: Mapping[str, Any]) -> pd.DataFrame:
     """How each predictor orders fully trained cells, by the accuracy after the last and the best epoch, with intervals."""
-    names = [name.removesuffix(", final") for name in part if name.endswith(", final")]
-    rows = [[name, *(interval(part[f"{name}, {which}"]) for which in ("final", "best"))] for name in names]
+    found = [name.removesuffix(", final") for name in part if name.endswith(", final")]
+    rows = [[name, *(interval(part[f"{name}, {which}"]) for which in ("final", "best"))] for name in found]
     return rows_frame(["predictor", "accuracy after the last epoch", "accuracy after the best epoch"], rows)
 
 

@@ -10,8 +10,7 @@ import pandas as pd
 from ..records.parameters import EvaluationParameters, runs_root
 from ..records.study import load
 from . import results, tables
-from .differences import difference_rows
-from .display import DASH, code, counted, each, plus_minus, rows_frame
+from .display import DASH, code, counted, difference_rows, each, plus_minus, rows_frame
 from .inference import PERMUTATIONS, Difference, rank_correlation
 
 SCALE = "cpu"
@@ -64,7 +63,7 @@ def rows(evaluations: pd.DataFrame) -> pd.DataFrame:
 
     Raises `RecordError` where runs/sizes/cifar10.csv is missing or damaged.
     """
-    known, ours, printed = tables.sizes(runs_root()), errors(evaluations), tables.paper()["table1"]["rows"]
+    known, ours, printed = results.sizes(runs_root()), errors(evaluations), tables.paper()["table1"]["rows"]
     spelt = {cell.lower(): cell for cell, _ in known}
 
     def sized(cell: str | None, channels: int = 36, millions: float | None = None) -> list[str]:
@@ -124,8 +123,8 @@ def against_asap(evaluations: pd.DataFrame) -> pd.DataFrame:
 
 
 def arm(runs: pd.DataFrame) -> pd.Series:
-    """The arm of each run in the study `methods`, or in the `design`."""
-    return runs["arm_methods"].where(runs["arm_methods"] != "", runs["arm_design"])
+    """The arm of each run in the study `methods`, or in the design."""
+    return results.first_arm(runs, "methods", "design", "design2")
 
 
 def own_rows(evaluations: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..records.parameters import runs_root
-from . import tables
+from . import results, tables
 from .display import DASH, rows_frame
 from .inference import images_noise, rank_correlation
 from .table1 import arm_name, by_cell, error_of, errors, probability, random_error, recorded, unprinted
@@ -71,7 +71,7 @@ def foretold(evaluations: pd.DataFrame, name: str) -> str:
 
 def imagenet_rows() -> pd.DataFrame:
     """The ImageNet network of 14 cells with DARTS' width and with the paper's. Raises `RecordError` where the sizes are missing."""
-    known, lines = tables.sizes(runs_root(), "imagenet"), []
+    known, lines = results.sizes(runs_root(), "imagenet"), []
     for row in tables.paper()["table2"]["rows"]:
         plain, paper = known[(row["cell"], 48)], known[(row["cell"], 50)]
         numbers = [plain["parameters"], plain["multiply_adds"], paper["parameters"], paper["with_auxiliary"], paper["multiply_adds"]]

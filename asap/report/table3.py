@@ -8,8 +8,7 @@ import pandas as pd
 
 from . import tables
 from .claims_cells import values
-from .differences import difference_rows
-from .display import DASH, rows_frame, spread
+from .display import DASH, difference_rows, rows_frame, spread
 from .inference import Difference
 from .methods_study import THEOREM
 

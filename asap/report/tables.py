@@ -23,23 +23,9 @@ def paper() -> dict[str, Any]:
     return json.loads(files("asap.paper").joinpath("tables.json").read_text(encoding="utf-8"))
 
 
-def sizes(root: Path, network: str = "cifar10") -> dict[tuple[str, int], dict[str, float]]:
-    """The sizes of cells that `asap cells --record` left under runs/sizes/, by cell and channels: parameters, multiply_adds
-    and (imagenet) with_auxiliary. network: cifar10 or imagenet.
-
-    Raises `RecordError` where they are missing or damaged.
-    """
-    path = root / "sizes" / f"{network}.csv"
-    try:
-        rows = pd.read_csv(path).to_dict("records")
-        return {(str(row["cell"]), int(row["channels"])): {str(k): float(v) for k, v in row.items() if k != "cell"} for row in rows}
-    except (OSError, ValueError, KeyError):
-        raise RecordError(f"runs/sizes/{network}.csv is missing or damaged; `asap cells --record` makes it") from None
-
-
 def size_of(root: Path, channels: int, network: str = "cifar10") -> dict[str, float]:
-    """`sizes` of the published cell in millions. Raises `RecordError` where they are missing or damaged."""
-    known = sizes(root, network).get(("ASAP", channels))
+    """`results.sizes` of the published cell in millions. Raises `RecordError` where they are missing or damaged."""
+    known = results.sizes(root, network).get(("ASAP", channels))
     if known is None:
         raise RecordError(f"runs/sizes/{network}.csv lacks the published cell; `asap cells --record` makes it")
     return {name: value / 1e6 for name, value in known.items()}

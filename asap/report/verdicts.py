@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..records.run import MissingRecord
 from . import results
-from .inference import LEVEL, Difference, number
+from .inference import LEVEL, Difference, number, p_value
 
 HOLDS, FAILS = "holds", "does not hold"
 DIRECTION = "holds in direction"  # a statement of the theory that is false as printed, where a weaker one holds
@@ -38,9 +38,8 @@ Values = Sequence[float] | pd.Series
 #: The arms that prune by Eq. 13, those of DARTS, and ASAP where it prunes at an epoch's end as Eq. 13 does.
 ACCUMULATED = ("Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
 MAGNITUDE = ("Magnitude, p = 1", "Magnitude, p = 3")
-DARTS = ("DARTS", "DARTS, second order")
 LIKE_FOR_LIKE = "Pruning once an epoch"
-STUDIES = ("methods", "design", "sensitivity", "ends")  # whose arms are compared; an arm has one name in all of them
+STUDIES = ("methods", "design", "design2", "sensitivity", "ends")  # whose arms are compared; an arm has one name in all of them
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,8 @@ class Tested:
 
     @property
     def positive(self) -> bool:
-        """Whether every comparator that the claim needs has a test, and every tested difference is positive."""
-        return self.complete and all(part.mean > 0 for part in self.testable)
+        """Whether every comparator that the claim needs has a test, and every difference is positive, one without a test too."""
+        return self.complete and all(part.mean > 0 for part in self.parts.values())
 
     def p(self) -> float:
         """The p value of the claim, or of its opposite; nan where neither has a test.
@@ -79,12 +78,12 @@ class Tested:
         if p < LEVEL:
             return HOLDS if self.positive else FAILS
         intervals = [interval for part in self.testable if (interval := part.interval(LEVEL / max(1, family)))]
-        within = self.complete and self.claimed > 0 and all(max(abs(low), abs(high)) < self.claimed for low, high in intervals)
-        return EQUAL if intervals and within else OPEN
+        within = self.claimed > 0 and all(max(abs(low), abs(high)) < self.claimed for low, high in intervals)
+        return EQUAL if intervals and self.complete and within and len(intervals) == len(self.parts) else OPEN
 
     def text(self, p: float, family: int) -> str:
         """Every difference, or their range where there are many; the adjusted p; and what could have been shown."""
-        parts = dict(self.parts)
+        parts = self.parts
         if len(parts) <= 4:
             said = "; ".join(f"{name}: {part.text()}".replace("points", self.unit) for name, part in parts.items())
         else:
@@ -95,7 +94,8 @@ class Tested:
             return said
         needed = max(part.detectable(family) for part in self.testable)
         bound = f"; no difference larger than {self.claimed:g} {self.unit}" if self.verdict(p, family) == EQUAL else ""
-        return f"{said}; adjusted p = {p:.2g}{bound}; could have shown {number(needed, 1)} {self.unit} (power 80 %)"
+        alone = "each alone " * (len(parts) > 1)
+        return f"{said}; adjusted p {p_value(p)}{bound}; {alone}could have shown {number(needed, 1)} {self.unit} (power 80 %)"
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,11 @@ def worst_of(*verdicts: str) -> str:
 def verdict_from_order(first: Values, others: Mapping[str, Values]) -> str:
     """Whether every run of the first arm lies above every run of each other arm, for a claim that it does above all of them.
 
-    An arm whose every run lies above the first's is a counterexample, and the claim does not hold. Where runs overlap it is inconclusive.
+    An arm whose every run lies above the first's is a counterexample, and the claim does not hold; of one run of either, it was not seen.
+    Where runs overlap it is inconclusive.
     """
-    if any(max(first) < min(values) for values in others.values()):
-        return FAILS
+    if contrary := [values for values in others.values() if max(first) < min(values)]:
+        return FAILS if min(len(first), max(map(len, contrary))) > 1 else UNSEEN
     if not all(min(first) > max(values) for values in others.values()):
         return INCONCLUSIVE
     return SEEN if min(len(first), *map(len, others.values())) == 1 else HOLDS
@@ -152,7 +153,7 @@ def listed(values: Mapping[str, Values], digits: int, unit: str = "") -> str:
 def one_copy(frame: pd.DataFrame, column: str, groups: Sequence[Sequence[str]] = ()) -> pd.DataFrame:
     """The rows of one copy of the images alone: records on different copies are never pooled.
 
-    It is the copy with runs of most arms; of those the one on which most arms have two runs or more, the lossless one before the pilot.
+    It is the copy on which most arms have two runs or more; of those the one with runs of most arms, the lossless one before the pilot.
     column: that names the arms; groups: the arms that are compared, alternatives together, or each by itself.
     """
 
@@ -160,38 +161,40 @@ def one_copy(frame: pd.DataFrame, column: str, groups: Sequence[Sequence[str]] =
         rows = frame[frame["copy"] == copy]
         counts = rows[column].value_counts()
         runs = [counts.reindex(list(group), fill_value=0).max() for group in groups or [[name] for name in counts.index]]
-        return sum(n >= 1 for n in runs), sum(n >= 2 for n in runs), "-jpeg" not in copy, len(rows)
+        return sum(n >= 2 for n in runs), sum(n >= 1 for n in runs), "-jpeg" not in copy, len(rows)
 
     return frame[frame["copy"] == max(sorted(set(frame["copy"])), key=rank, default="")]
 
 
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with each row's arm in `label`: of the studies `STUDIES`, or `Random cells`."""
-    label = pd.Series("", index=frame.index, dtype=str)
-    for study in STUDIES:
-        label = label.where(label != "", frame[f"arm_{study}"])
+    label = results.first_arm(frame, *STUDIES)
     if "kind" in frame:
         label = label.mask((frame["kind"] == "random") & frame["by_recipe"] & (frame["dataset"] == "cifar10"), "Random cells")
     return frame.assign(label=label)
 
 
-def arms(root: Path | None, *groups: Sequence[str], kind: str = "search") -> dict[str, pd.DataFrame]:
+def arms(root: Path | None, *groups: Sequence[str], kind: str = "search", without: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
     """The finished runs of these arms at the cpu scale, those that are recorded, on one copy of the images; by arm, in order.
 
-    groups: the arms that are compared, alternatives together. kind: search or evaluation.
+    groups: the arms that are compared, alternatives together. kind: search or evaluation. without: studies whose runs do not count.
     """
     frame = labelled(results.searches(root) if kind == "search" else results.evaluations(root))
+    for study in without:
+        frame = frame[frame[f"arm_{study}"] == ""]
     labels = [label for group in groups for label in group]
     frame = one_copy(frame[frame["label"].isin(labels) & (frame["scale"] == "cpu")], "label", groups)
     return {label: rows for label in labels if len(rows := frame[frame["label"] == label].sort_values("seed"))}
 
 
-def compared(root: Path, *groups: Sequence[str], least: int = 2, kind: str = "search", clocked: bool = False) -> dict[str, pd.DataFrame]:
+def compared(
+    root: Path, *groups: Sequence[str], least: int = 2, kind: str = "search", clocked: bool = False, without: Sequence[str] = ()
+) -> dict[str, pd.DataFrame]:
     """The `arms` of at least so many groups, the first among them. Raises `MissingRecord` where they are not recorded.
 
     clocked: only runs whose clock other processes do not disturb.
     """
-    found = arms(root, *groups, kind=kind)
+    found = arms(root, *groups, kind=kind, without=without)
     if clocked:
         found = {label: timed for label, rows in found.items() if len(timed := rows[rows["clocked"]])}
     there = [any(label in found for label in group) for group in groups]

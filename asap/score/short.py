@@ -70,7 +70,8 @@ def detectable(count: int) -> float:
 
 
 def judges(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """How the error at the cpu scale and the score order the evaluated cells, and each at equal size; nothing of fewer than `LEAST`."""
+    """How the error at the cpu scale and the score order the evaluated cells, each at equal size, and which does better; nothing of fewer
+    than `LEAST`."""
     from .validity import partial_spearman, spearman, with_interval
 
     if len(frame) < LEAST:
@@ -88,5 +89,8 @@ def judges(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
             found[f"{name}, {which}"] = {**with_interval(spearman, own, full), "cells": len(frame)}
             if name != "parameters":
                 found[f"{name}, at equal parameters, {which}"] = with_interval(partial_spearman, own, full, size)
+    for which in ACCURACIES:
+        of = (frame[name].to_numpy(float) for name in ("error", "score", which))
+        found[f"error less score, {which}"] = with_interval(lambda e, s, full: spearman(-e, full) - spearman(s, full), *of)
     found["could be shown"] = {"spearman": detectable(len(frame)), "cells": len(frame)}
     return found

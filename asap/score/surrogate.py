@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ..errors import UserError, one_line
 from ..paper.space import CELL_KINDS, Edge, Genotype, cell_by_name, published_cells
@@ -180,15 +181,9 @@ class Surrogate:
                 continue
             score = float(self.scores([genotype])[0])
             why = self.extrapolation(genotype, score)
-            rank = float(percentiles(self.reference, np.array([score]))[0])
+            rank = float(stats.percentileofscore(self.reference, score, kind="mean"))
             rows.append([name, round(score, 4), round(rank, 2), bool(why), parameters(genotype), "; ".join(why)])
         return pd.DataFrame(rows, columns=columns, dtype=object)
-
-
-def percentiles(reference: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(n,): the share of a sorted reference below each score, in per cent; equal scores count half."""
-    below, at_most = (np.searchsorted(reference, scores, side) for side in ("left", "right"))
-    return np.asarray(50 * (below + at_most) / len(reference))
 
 
 def known_cells(root: Path) -> dict[str, dict[str, Genotype]]:

@@ -42,7 +42,6 @@ from .surrogate import (
     Surrogate,
     boosted_trees,
     known_cells,
-    percentiles,
     read_labels,
     read_trained,
     ridge_regression,
@@ -203,7 +202,7 @@ def record(root: Path, data: Path) -> list[Path]:
     scores = pd.concat(parts, ignore_index=True)[columns]
     yang = surrogate.rows({str(i): cell for i, cell in zip(accuracies["index"], trained, strict=True)}).rename(columns={"cell": "index"})
     arm = surrogate.scores([kinds["random"][f"random-{seed}"] for seed in ARM])
-    reference = surrogate.reference
+    reference, rank = surrogate.reference, stats.percentileofscore(surrogate.reference, arm, kind="mean")
     about: dict[str, Any] = {
         "what": f"{NAME}: predicted validation accuracy, in per cent",
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -217,7 +216,7 @@ def record(root: Path, data: Path) -> list[Path]:
         "labelled_cells": len(cells),
         "labels": {"mean": labels.mean(), "sd": labels.std(ddof=1), "lowest": labels.min(), "highest": labels.max()},
         "reference": {"cells": REFERENCE, "mean": reference.mean(), "sd": reference.std(ddof=1), "highest": reference[-1]},
-        "random_cells": {"cells": len(arm), "mean": arm.mean(), "sd": arm.std(ddof=1), "percentile": percentiles(reference, arm).mean()},
+        "random_cells": {"cells": len(arm), "mean": arm.mean(), "sd": arm.std(ddof=1), "percentile": rank.mean()},
         "usual": {"share": USUAL, "limits": {f"{o}, {kind}": limit for (kind, o), limit in surrogate.limits.items()}},
     }
     figures = _recorded_figures(root, about) or validity(surrogate, cells, labels, trained, accuracies)

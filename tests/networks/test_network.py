@@ -11,7 +11,7 @@ from torchvision.ops import SqueezeExcitation
 from asap.networks.derived import AuxiliaryHead, Size
 from asap.networks.operations import DilConv, Source
 from asap.paper.space import published_cell, published_cells
-from asap.report.tables import sizes
+from asap.report.results import sizes
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference_sizes.json").read_text())
 ROOT = Path(__file__).parents[2]

@@ -48,13 +48,14 @@ def test_the_images_that_were_wrong_are_read_back_or_refused(tmp_path):
 
 
 def test_what_an_unfinished_record_says_beside_its_parameters_is_said_anew(tmp_path):
-    """It has no digest yet: a damaged name, or the reason of an earlier failure, does not reach the finished record."""
+    """It has no digest yet: a damaged name does not reach the finished record. That it failed before does, with the reason."""
     folder = record(tmp_path, finish=False)
     info = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**info, "name": "other", "kimd": 1, "status": "failed", "reason": "no room"}))
     record(tmp_path)
     finished = Run.open(folder).info
-    assert finished.keys() == info.keys() | {"ended", "outcome", "files", "digest"} and finished["name"] == "one"
+    assert finished.keys() == info.keys() | {"ended", "outcome", "files", "digest", "failures"} and finished["name"] == "one"
+    assert finished["failures"] == ["no room"]
 
 
 def test_find_runs_leaves_out_what_did_not_finish(tmp_path):

@@ -9,6 +9,7 @@ from asap.records.parameters import checkout
 from asap.records.study import load
 from asap.report import design
 from asap.report.design import BETTER, COLUMNS, LOOKS, RANDOM, UNDECIDED, WORSE
+from asap.report.inference import simultaneous
 
 FIRST = {"ASAP": 100, "DARTS": 200, "Magnitude, p = 3": 300, "Accumulated gradient, p = 1": 400, "ENAS": 500, "Random search": 600}
 
@@ -26,10 +27,10 @@ def frames(counts, means, evaluated=True, seed=0, **changed):
     columns = {"variant": "cifar10", "started": "2026-11-27T00:00:00+00:00"} | changed
     searches = pd.DataFrame(
         {"arm_design": [arm for arm, _ in runs], "seed": [s for _, s in runs], "run": [name for _, name, _ in cells[:n]]}
-    ).assign(parameters_36=millions[:n], **columns)
+    ).assign(parameters_36=millions[:n], arm_design2="", **columns)
     evaluations = pd.DataFrame({"cell": [name for _, name, _ in cells], "error": 110 - score, "parameters_36": millions})
     evaluations = evaluations.assign(by_recipe=True, variant="cifar10", scale="cpu")[: n if evaluated else 0]
-    scores = pd.DataFrame({"cell": [name for _, name, _ in cells], "score": score, "parameters": 1e6 * millions})
+    scores = pd.DataFrame({"cell": [name for _, name, _ in cells], "score": score, "parameters": 1e6 * millions, "extrapolates": False})
     return searches, evaluations, scores
 
 
@@ -41,7 +42,12 @@ def of(frame, arm, outcome="score", adjusted=False):
 
 def test_the_arms_and_numbers_are_those_of_the_page_and_of_the_study():
     planned = [p for p in load("design").planned if p.kind == "search"]
-    assert {label: sum(p.label == label for p in planned) for label in FIRST} == {arm: n for arm, n in LOOKS[1].items() if arm != RANDOM}
+    for look in LOOKS:
+        counted = {label: sum(p.label == label for p in planned) for label in FIRST}
+        assert counted == {arm: n for arm, n in LOOKS[look].items() if arm != RANDOM}
+        seeds = {label: sorted(p.parameters.seed for p in planned if p.label == label) for label in FIRST}
+        assert seeds == {label: list(range(first, first + counted[label])) for label, first in FIRST.items()}
+        planned = planned + [p for p in load("design2").planned if p.kind == "search"]
     page = (checkout() / "book" / "design.md").read_text(encoding="utf-8")
     assert "0.0061" in page and "0.0477" in page and "`random-1000` to `random-1199`" in page and len(design.RANDOM_CELLS) == 200
     for look, level in design.LEVELS.items():
@@ -50,7 +56,7 @@ def test_the_arms_and_numbers_are_those_of_the_page_and_of_the_study():
 
 def test_before_the_first_look_nothing_is_computed():
     frame = design.comparison(*frames({**LOOKS[1], "ENAS": 3}, {}))
-    assert list(frame.columns) == COLUMNS and len(frame) == 4 * 6 and frame["difference"].isna().all() and set(frame["look"]) == {0}
+    assert list(frame.columns) == COLUMNS and len(frame) == 4 * 7 and frame["difference"].isna().all() and set(frame["look"]) == {0}
     assert set(frame["verdict"]) == {"look 1 is not complete: 29 of 30 searches"}
 
 
@@ -98,10 +104,13 @@ def test_size_is_adjusted_for_by_the_slope_within_the_arms():
 def test_errors_count_once_every_cell_of_the_look_is_evaluated():
     searches, evaluations, scores = frames(LOOKS[1], {"DARTS": 92.0})
     frame = design.comparison(searches, evaluations.iloc[1:], scores)
-    assert of(frame, "DARTS", "error")["verdict"] == "look 1 is not complete: no error of every cell of ASAP"
+    assert of(frame, "DARTS", "error")["verdict"] == "look 1 waits for the error of every cell of ASAP, Random cells"
     assert of(frame, "DARTS")["verdict"] == WORSE
-    whole = design.comparison(searches, evaluations, scores)
-    assert of(whole, RANDOM, "error")["verdict"] == "no cells are evaluated"
+    frame = design.comparison(searches, evaluations.iloc[:-1], scores)  # an arm that lacks one keeps no other waiting
+    assert of(frame, "DARTS", "error")["verdict"] == WORSE and of(frame, "DARTS", "error")["look"] == 1
+    for arm in ("Random search", RANDOM):
+        assert of(frame, arm, "error")["verdict"] == f"look 1 waits for the error of every cell of {arm}"
+        assert of(frame, arm, "error")["look"] == 0 and np.isnan(of(frame, arm, "error")["difference"])
 
 
 def test_the_second_look_takes_twice_the_searches_and_its_own_level():
@@ -119,4 +128,43 @@ def test_without_scores_it_says_so(tmp_path):
     assert set(frame["verdict"]) == {"look 1 is not complete: 0 of 30 searches"} and design.scores(tmp_path).empty
     searches, evaluations, scores = frames(LOOKS[1], {})
     frame = design.comparison(searches, evaluations, scores.iloc[:0])
-    assert "no score of every cell of ASAP, DARTS" in of(frame, "DARTS")["verdict"]
+    assert of(frame, "DARTS")["verdict"].startswith("look 1 waits for the score of every cell of ASAP, DARTS")
+
+
+def test_values_without_deviation_have_no_test():
+    searches, evaluations, scores = frames(LOOKS[1], {})
+    frame = design.comparison(searches, evaluations, scores.assign(score=90.0))
+    assert set(frame[frame["outcome"] == "score"]["verdict"]) == {"no deviation, no test"}
+
+
+def test_dunnett_s_test_from_a_covariance_is_scipy_s_where_nothing_is_adjusted():
+    rng = np.random.default_rng(3)
+    base, *others = (rng.normal(size=n) for n in (8, 6, 4, 30))
+    found = stats.dunnett(*others, control=base, rng=np.random.default_rng(0))
+    bounds = found.confidence_interval(0.95)
+    differences = np.array([np.mean(other) - np.mean(base) for other in others])
+    df = sum(map(len, (base, *others))) - 4
+    variance = sum(((group - group.mean()) ** 2).sum() for group in (base, *others)) / df
+    covariance = variance * (np.diag([1 / len(other) for other in others]) + 1 / len(base))
+    p, critical = simultaneous(differences, covariance, df, 0.05)
+    assert p == pytest.approx(found.pvalue, abs=2e-4)
+    assert differences + critical * np.sqrt(np.diag(covariance)) == pytest.approx(bounds.high, abs=0.01)
+
+
+def test_an_adjusted_comparison_knows_that_its_slope_is_estimated():
+    """The covariance is that of the least-squares fit of arms and size: plain linear algebra gives the same standard errors."""
+    searches, evaluations, scores = frames(LOOKS[1], {})
+    rows = design.comparison(searches, evaluations.assign(parameters_36=lambda f: f["parameters_36"] * np.where(f.index < 8, 1.3, 1)),
+                             scores.assign(parameters=lambda f: f["parameters"] * np.where(f.index < 8, 1.3, 1)))  # fmt: skip
+    score = scores["score"].to_numpy()
+    arm = pd.get_dummies([*searches["arm_design"], *[RANDOM] * 200])[list(LOOKS[1])].to_numpy(float)  # (cells, arms)
+    size = np.log(scores["parameters"] * np.where(scores.index < 8, 1.3, 1)).to_numpy()
+    x = np.column_stack([arm[:, 1:], np.ones(len(arm)), size])
+    fit, residual, *_ = np.linalg.lstsq(x, score, rcond=None)
+    errors = np.sqrt(np.diag(np.linalg.inv(x.T @ x)) * residual[0] / (len(x) - x.shape[1]))
+    for i, label in enumerate(list(LOOKS[1])[1:]):
+        row = of(rows, label, adjusted=True)
+        assert row["difference"] == pytest.approx(fit[i])
+        assert (row["high"] - row["low"]) / errors[i] == pytest.approx(
+            2 * 3.25, abs=0.25
+        )  # between Dunnett's of one and Bonferroni's of six

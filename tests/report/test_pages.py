@@ -43,7 +43,7 @@ def plans(study, kind):
 
 def test_the_pages_arms_are_those_of_the_study():
     labels = set(load(methods_study.STUDY).labels)
-    assert set(methods_study.PRINTED) <= labels
+    assert set(methods_study.PRINTED) - {"ASAP, paper scale"} <= labels
     in_table = [label for arms in table3.TABLE3.values() for label in arms]
     assert sorted(in_table) == sorted(labels) and labels <= set(palette.METHODS)
     assert [row["architecture"] for row in tables.paper()["table3"]["rows"]] == [name for name in table3.TABLE3 if name]
@@ -209,9 +209,11 @@ def test_a_gpu_s_record_is_shown_and_a_damaged_one_named(root, monkeypatch):
     ]
     assert benchmarks.gpu_hours(found) == (pytest.approx(1.3), pytest.approx(5.85))
     assert "ASAP search, scale paper, float32, graphs" in set(costs.hour_rows()["what"]) and "&#60;b&#62;" in benchmarks.where(found)
-    (root / "benchmarks" / "gpu.json").write_text("{")
-    said.clear()
-    assert benchmarks.cpu() and "Left out, damaged: runs/benchmarks/gpu.json" in said[0]
+    for damaged in ("{", "[]", "{}", "null"):
+        (root / "benchmarks" / "gpu.json").write_text(damaged)
+        said.clear()
+        benchmarks.problems()
+        assert benchmarks.cpu() and len(said) == 1 and "Left out, damaged: runs/benchmarks/gpu.json" in said[0]
 
 
 def test_other_studies_figures_have_sources():
@@ -235,7 +237,8 @@ def test_the_front_figure_and_the_study_s_pages_are_of_one_copy_of_the_images(ro
     pose_search(root, searches["ASAP", 1], variant="cifar10-jpeg75", cut=cut(50, 30))
     pose_search(root, searches["DARTS", 0], variant="cifar10")
     assert list(front.ends()["run"]) == [searches["ASAP", seed].name for seed in (0, 1)] and list(methods_study.found("search")) == ["ASAP"]
-    pose_search(root, plans("design", "search")["ASAP", 100], variant="cifar10", cut=cut(50, 30))
-    found = methods_study.found("search")  # of the copy that more arms are on
-    assert list(found) == ["ASAP", "DARTS"] and len(found["ASAP"]) == 1
-    assert set(front.ends()["variant"]) == {"cifar10"} and len(front.ends()) == 2
+    for seed in (100, 101):
+        pose_search(root, plans("design", "search")["ASAP", seed], variant="cifar10", cut=cut(50, 30))
+    found = methods_study.found("search")  # of the copy that more arms are on, where as many have two runs
+    assert list(found) == ["ASAP", "DARTS"] and len(found["ASAP"]) == 2
+    assert set(front.ends()["variant"]) == {"cifar10"} and len(front.ends()) == 3

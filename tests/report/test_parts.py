@@ -11,7 +11,7 @@ from posed import pose
 from asap.paper.space import DARTS_OPERATIONS, edges, published_cell, published_cells
 from asap.records.run import Run
 from asap.records.study import load
-from asap.report import cells, explorer, figure2, replay, table1
+from asap.report import cells, explorer, replay, table1
 
 
 def embedded(html):
@@ -75,17 +75,6 @@ def test_what_if_prunes_by_the_paper_s_rule():
     assert prune(alpha, 1.3, 0.95, 0.0, False) == ([14] * 50, 2, 0)
     assert prune(alpha, 1.3, 0.95, 1.0, True)[1] == 1  # equal operations are never below 1 / N
     assert prune(np.ones((3, 2, 7)), 0.5, 0.9, 1.0, False)[1] == 2
-
-
-def test_theta_follows_the_operations_left_where_the_rule_does(quick_search):
-    run = Run.open(quick_search(alpha_rate_factor=200, threshold_operations="left"))
-    frame = run.architecture()
-    cell = frame[frame["cell"] == "normal"]
-    one = cell[cell["edge"] == figure2.shown_edge(cell)]
-    line = figure2.threshold(one, run.epochs(), run.parameters)
-    assert line.to_list() == pytest.approx((0.4 / one[one["alive"]].groupby("epoch").size()).to_list()) and line.iloc[-1] > line.iloc[0]
-    fixed = figure2.threshold(one, run.epochs(), {"threshold_operations": "fixed"})
-    assert fixed.to_list() == run.epochs()["threshold"].to_list()
 
 
 def test_the_explorer_holds_each_cell_with_its_record_and_its_score(monkeypatch, tmp_path):

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from judging import PILOT, errors, judge, plans
 from posed import pose, pose_search
+from test_design import frames
 
 from asap.records.parameters import EvaluationParameters, checkout, make
 from asap.records.study import load
-from asap.report import claims, tables, verdicts
+from asap.report import claims, design, surrogate, tables, verdicts
 from asap.report.inference import Difference
 from asap.report.verdicts import EQUAL, FAILS, HOLDS, INCONCLUSIVE, OPEN, PRINTED, SEEN, UNSEEN
 
@@ -26,6 +27,7 @@ def test_counts_and_orders():
     assert verdicts.verdict_from_order([4.0, 5.0], two) == HOLDS and verdicts.verdict_from_order([4.0], two) == SEEN
     assert verdicts.verdict_from_order([2.5, 5.0], two) == INCONCLUSIVE
     assert verdicts.verdict_from_order([1.0, 1.5], two) == FAILS  # b lies above it: a counterexample, whatever a is
+    assert verdicts.verdict_from_order([1.0], two) == verdicts.verdict_from_order([1.0, 1.5], {"b": [2.0]}) == UNSEEN  # one run of either
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,8 @@ def test_a_claim_about_several_arms_is_tested_against_each(tmp_path, magnitude, 
         ({"random": (17.0, 17.1, 16.9)}, "those of other searches", FAILS),
         ({"random": (17.0,)}, "those of other searches", OPEN),
         ({"annealed": (20.0, 20.1, 19.9), "pruned": (20.0, 20.1, 19.9)}, "An annealable search space", HOLDS),
+        ({"DARTS": (20.0, 20.1, 19.9), "darts2": (16.0,)}, "improves DARTS", OPEN),  # what has no test may not contradict either
+        ({"DARTS": (18.0, 18.1, 17.9), "darts2": (24.0,)}, "improves DARTS", OPEN),
         ({"annealed": (20.0, 20.1, 19.9)}, "An annealable search space", OPEN),  # it needs both
         ({"annealed": (20.0, 20.1, 19.9), "pruned": (16.0, 16.1, 15.9)}, "An annealable search space", FAILS),
         ({"magnitude": (20.0, 20.1, 19.9), "accumulated": (19.0, 19.1, 18.9)}, "accumulated_beats_magnitude", HOLDS),
@@ -102,18 +106,70 @@ def test_tested_claims_are_corrected_together(tmp_path):
     assert power[0] < power[1]
 
 
-def test_copies_of_the_images_are_never_pooled(tmp_path):
+def test_copies_of_the_images_are_never_pooled():
+    """The copy on which most arms have two runs counts alone; of equal ones that with runs of most arms, then the lossless one."""
+
+    def chosen(lossless, pilot):
+        runs = [(arm, copy) for copy, arms in (("cifar10 1", lossless), (f"{PILOT} 2", pilot)) for arm in arms]
+        return set(verdicts.one_copy(pd.DataFrame(runs, columns=["arm", "copy"]), "arm", [["ASAP"], ["DARTS"], ["ENAS"]])["copy"])
+
+    assert chosen(["ASAP"] * 8 + ["DARTS"], ["ASAP"] * 2 + ["DARTS"] * 2) == {f"{PILOT} 2"}
+    assert chosen(["ASAP"] * 8 + ["DARTS"] * 6, ["ASAP"] * 2 + ["DARTS", "ENAS"]) == {"cifar10 1"}
+    assert chosen(["ASAP"] * 2, ["ASAP"] * 2 + ["DARTS"]) == {f"{PILOT} 2"} and chosen(["ASAP"], ["ASAP"]) == {"cifar10 1"}
+
+
+def test_the_design_s_runs_decide_nothing_before_its_first_look(tmp_path):
     errors(tmp_path, variant=PILOT, ASAP=(18.0, 18.1), DARTS=(16.0, 16.1))
-    assert judge(tmp_path, "improves DARTS").scale == "cpu, pilot, n = 2"
-    design = plans("design")
-    for seed, error in ((100, 18.0), (101, 18.1), (102, 17.9)):
-        pose(tmp_path, design["evaluation", "ASAP", seed], error, variant="cifar10")
-    pose(tmp_path, design["evaluation", "DARTS", 200], 20.0, variant="cifar10")
-    assert judge(tmp_path, "improves DARTS").scale == "cpu, pilot, n = 2"  # one lossless run of DARTS is not enough
-    for seed, error in ((201, 20.1), (202, 19.9)):
-        pose(tmp_path, design["evaluation", "DARTS", seed], error, variant="cifar10")
+    for first, arm, of in ((100, "ASAP", 18.0), (200, "DARTS", 20.0)):
+        for i in range(3):
+            pose(tmp_path, plans("design")["evaluation", arm, first + i], of + 0.1 * i, variant="cifar10")
     found = judge(tmp_path, "improves DARTS")
-    assert (found.scale, found.verdict) == ("cpu, n = 3", HOLDS) and "+2.00 points" in found.ours
+    assert found.scale == "cpu, pilot, n = 2" and "-2.00 points" in found.ours
+
+
+SHORT = {"short evaluation": {"error less score, final": {"low": 0.1}}}
+CELLS = {"ASAP": 91.0, "Magnitude, p = 3": 90.0, "Accumulated gradient, p = 1": 90.0}
+
+
+@pytest.mark.parametrize(
+    ("scores", "errors", "of_errors", "verdict"),
+    [
+        (CELLS, CELLS, {}, HOLDS),
+        ({**CELLS, "ASAP": 89.0}, CELLS, {}, INCONCLUSIVE),  # by the errors they are better
+        ({**CELLS, "ASAP": 89.0}, {}, {}, FAILS),
+        ({}, {**CELLS, "ASAP": 89.0}, {}, OPEN),  # the scores decide, and tell nothing
+        ({}, CELLS, SHORT, HOLDS),  # where the error is shown to be the better judge, it decides
+        ({}, {**CELLS, "ASAP": 89.0}, SHORT, FAILS),
+        ({**CELLS, "Magnitude, p = 3": 91.0}, CELLS, {}, OPEN),  # the claim is of both
+        ({"ASAP": 90.02}, {}, {}, OPEN),
+    ],
+)
+def test_the_design_decides_by_the_better_judge(tmp_path, monkeypatch, scores, errors, of_errors, verdict):
+    searches, _, scored = frames(design.LOOKS[1], scores)
+    _, evaluated, _ = frames(design.LOOKS[1], errors, seed=1)
+    monkeypatch.setattr(design, "recorded", lambda root: design.comparison(searches, evaluated, scored))
+    monkeypatch.setattr(surrogate, "figures", lambda root: {"short evaluation": {}, **of_errors})
+    found = judge(tmp_path, "Both pruning methods")
+    assert (
+        found.verdict == verdict and found.scale == "cpu, study design, n = 8 (ASAP), 4 (Magnitude, p = 3), 4 (Accumulated gradient, p = 1)"
+    )
+    assert found.ours.count("at equal size") == 4 and found.ours.count("the surrogate's score") >= 2 and "0 of these scores" in found.ours
+
+
+def test_a_better_size_alone_is_said(tmp_path, monkeypatch):
+    """ASAP's cells are larger, and score higher by that alone: the claim holds of the cells as they are, not at equal size."""
+    searches, _, scored = frames(design.LOOKS[1], {})
+    asap = scored.index < 8
+    scored = scored.assign(
+        parameters=scored["parameters"] * np.where(asap, 2.0, 1), score=scored["score"] + np.where(asap, 0.5 * np.log(2), 0)
+    )
+    recorded = design.comparison(searches, frames(design.LOOKS[1], {}, evaluated=False)[1], scored.assign(extrapolates=asap))
+    monkeypatch.setattr(design, "recorded", lambda root: recorded)
+    found = judge(tmp_path, "than random ones")
+    assert found.verdict == HOLDS and found.scale.endswith("n = 8 (ASAP), 200 (Random cells)") and "8 of these scores" in found.ours
+    assert "p < 0.0001, ASAP is better; at equal size" in found.ours and found.ours.split("at equal size")[1].split(";")[0].endswith(
+        "not decided"
+    )
 
 
 def transfer(root, dataset, of):

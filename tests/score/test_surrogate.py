@@ -18,7 +18,7 @@ from asap.report import surrogate as surrogate_page
 from asap.score import others, short, surrogate
 from asap.score import validity as surrogate_validity
 from asap.score.features import OPERATIONS, SurrogateError, check, feature_names, features, identity, parameters
-from asap.score.surrogate import LABELS, TRAINED, Surrogate, add_arguments, command, parse_key, percentiles, read_labels, read_trained
+from asap.score.surrogate import LABELS, TRAINED, Surrogate, add_arguments, command, parse_key, read_labels, read_trained
 
 ROOT = Path(__file__).parents[2]
 #: The worth of each operation in the fabricated labels.
@@ -167,12 +167,6 @@ def test_a_fit_recovers_the_order_and_is_the_same_each_time(data):
     new = [random_genotype(np.random.default_rng(seed)) for seed in range(9000, 9100)]
     assert (one.scores(new) == other.scores(new)).all()
     assert pd.Series(one.scores(new)).corr(pd.Series([label_of(cell) for cell in new]), "spearman") > 0.9
-
-
-def test_percentiles_on_a_known_distribution():
-    reference = np.arange(100.0)
-    assert percentiles(reference, np.array([-1.0, 0.0, 49.5, 99.0, 200.0])).tolist() == [0, 0.5, 50, 99.5, 100]
-    assert percentiles(np.ones(10), np.array([1.0])).tolist() == [50]
 
 
 @pytest.mark.parametrize(
