@@ -55,8 +55,7 @@ def failures(root: Path | None = None) -> pd.DataFrame:
     ended = searches.loc[results.first_arm(searches, STUDY, "design2") != "", "run"]
     lines = [[run, "finished", why] for run in ended for why in results.record(run, root).info.get("failures", [])]
     for row in each(results.unfinished(root).query("run.str.startswith('design/')")):
-        earlier = row.failures if isinstance(row.failures, list) else []
-        lines += [[row.run, row.status, why] for why in [*earlier, *([row.reason] if row.status == "failed" else [])]]
+        lines += [[row.run, row.status, why] for why in row.failures]
     return rows_frame(["search", "now", "failed with"], lines)
 
 

@@ -78,7 +78,7 @@ from ..records.run import RecordError, Run, run_folders
 from . import rows
 
 FILES = ("searches.csv", "evaluations.csv")
-UNFINISHED = ("run", "kind", "method", "dataset", "scale", "seed", "status", "started", "epochs_run", "epochs", "failures", "reason")
+UNFINISHED = ("run", "kind", "method", "dataset", "scale", "seed", "status", "started", "epochs_run", "epochs", "failures")
 
 
 def searches(root: Path | None = None) -> pd.DataFrame:
@@ -103,7 +103,8 @@ def problems(root: Path | None = None) -> list[str]:
 
 
 def unfinished(root: Path | None = None) -> pd.DataFrame:
-    """The runs of committed studies that have not ended: status is running or failed, epochs_run of at most epochs are recorded."""
+    """The runs of committed studies that have not ended: status is running or failed, epochs_run of at most epochs are recorded,
+    failures: why it failed, each time."""
     return _read(root).unfinished.copy()
 
 
@@ -206,7 +207,8 @@ def _frames(root: Path, files: tuple[tuple[str, int, int], ...]) -> _Results:
                 continue
             if run.info["status"] != "finished":
                 done = len(run.epochs()) if (folder / "epochs.csv").is_file() else 0
-                found["unfinished"].append({**run.parameters, **run.info, "run": run.name, "epochs_run": done})
+                why = [*run.info.get("failures", []), *([run.info.get("reason", "unknown")] if run.info["status"] == "failed" else [])]
+                found["unfinished"].append({**run.parameters, **run.info, "run": run.name, "epochs_run": done, "failures": why})
                 continue
             arms = {study: p.label for study, p in plans.get(run.name, []) if p.kind == kind and p.parameters.matches(run.parameters)}
             row = rows.described(run) | {f"arm_{study}": arms.get(study, "") for study in names}

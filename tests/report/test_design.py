@@ -1,11 +1,15 @@
 """The comparison that book/design.md fixed, on fabricated frames."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+from posed import pose_search
 from scipy import stats
 
 from asap.records.parameters import checkout
+from asap.records.run import own_digest
 from asap.records.study import load
 from asap.report import design
 from asap.report.design import BETTER, COLUMNS, LOOKS, RANDOM, UNDECIDED, WORSE
@@ -168,3 +172,16 @@ def test_an_adjusted_comparison_knows_that_its_slope_is_estimated():
         assert (row["high"] - row["low"]) / errors[i] == pytest.approx(
             2 * 3.25, abs=0.25
         )  # between Dunnett's of one and Bonferroni's of six
+
+
+def test_failures_are_listed_until_and_after_the_search_has_ended(tmp_path):
+    parameters = {label: next(p for p in load("design").planned if p.label == label) for label in ("ENAS", "ASAP")}
+    for label, repeated in (("ENAS", False), ("ASAP", True)):
+        planned = parameters[label]
+        pose_search(tmp_path, planned)
+        path = tmp_path / planned.name / "run.json"
+        info = {**json.loads(path.read_text()), **({"failures": ["no room"]} if repeated else {"status": "failed", "reason": "no room"})}
+        info["digest"] = own_digest(info)
+        path.write_text(json.dumps(info))
+    found = design.failures(tmp_path)
+    assert found.to_numpy().tolist() == [[parameters["ASAP"].name, "finished", "no room"], [parameters["ENAS"].name, "failed", "no room"]]
