@@ -72,8 +72,9 @@ def choices(parts: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def interval(row: Mapping[str, float]) -> str:
-    """`0.60 [0.50, 0.69]`: a rank correlation and its 95 % bootstrap interval."""
-    return f"{row['spearman']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+    """`0.60 [0.50, 0.69]`: a rank correlation and its 95 % bootstrap interval; a dash where one of the two orders is none."""
+    known = row["spearman"] == row["spearman"]
+    return f"{row['spearman']:.2f} [{row['low']:.2f}, {row['high']:.2f}]".replace("-0.00", "0.00") if known else DASH
 
 
 def predictors(part: Mapping[str, Any]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from asap.errors import UserError
 from asap.paper.space import Edge, Genotype, cell_by_name, published_cell, random_genotype
 from asap.records.recorder import Recorder
 from asap.records.study import plan
+from asap.report import short as short_page
 from asap.report import surrogate as surrogate_page
 from asap.score import others, short, surrogate
 from asap.score import validity as surrogate_validity
@@ -347,3 +348,15 @@ def test_the_model_of_the_committed_records_is_the_best_of_what_it_was_chosen_fr
         best = max(about["figures"][part].values(), key=lambda row: row["spearman"])
         assert best["chosen"] and sum(row["chosen"] for row in about["figures"][part].values()) == 1
     assert {"alpha": about["model"]["ridge"]["alpha"]} == surrogate.RIDGE
+
+
+@pytest.mark.parametrize(("own", "score", "judge"), [("final", "noise", "error"), ("noise", "final", "score")])
+def test_the_better_judge_is_the_error_only_where_it_is_shown_to_be(own, score, judge):
+    rng = np.random.default_rng(1)
+    known = {"final": np.linspace(90, 95, 16), "noise": rng.normal(size=16)}
+    frame = pd.DataFrame({"error": -known[own], "score": known[score], "parameters": rng.random(16), "final": known["final"]})
+    figures = {"short evaluation": short.judges(frame.assign(best=frame["final"]))}
+    said = short_page.said(figures)
+    assert short_page.better(figures) == judge and ("the error, the better judge" in said) == (judge == "error")
+    assert ("is shown to order cells" in said) == (own == "final")
+    assert short_page.better({"short evaluation": {}}) == "score" and short_page.said({"short evaluation": {}}) == ""
