@@ -115,7 +115,7 @@ def each_search(
         least = 2 if settled else min(map(len, counted))
         found.append(Verdict(told, scale_of(*counted), verdict_from_count(good, len(runs), least)))
     if not found:
-        raise MissingRecord(f"a search that records its {column}" if by_scale else "a finished ASAP search on CIFAR-10")
+        raise MissingRecord(f"a search that records this ({column})" if by_scale else "a finished ASAP search on CIFAR-10")
     first, *rest = found
     return replace(first, ours="; ".join([first.ours, *(f"at {other.scale}: {other.ours} ({other.verdict})" for other in rest)]))
 

@@ -24,7 +24,6 @@ KEY = (
     "The cells that ASAP finds are better than those of other searches",
     "The cell reaches 1.68 % error",
 )
-COPIES = {"cifar10": "the lossless images", "cifar10-jpeg75": "a JPEG copy of the images"}
 PAPER_RUN = "main/asap-cifar10-paper-seed0"
 ASAP, EQ13 = "ASAP", "Pruning by Eq. 13"
 #: The methods of the front page's figure, and the arms of the studies `methods` and `design` that they gather.
