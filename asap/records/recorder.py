@@ -15,7 +15,7 @@ import filelock
 import pandas as pd
 
 from .data import same_data
-from .run import CHECKPOINT, MissingRecord, RecordError, digest_of, own_digest, read_info, to_json
+from .run import CHECKPOINT, MissingRecord, RecordError, digest_of, failures, own_digest, read_info, to_json
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -83,10 +83,8 @@ class Recorder:
                 raise RecordError(f"{folder} holds a run of other parameters: {difference({**identity, **known}, dict(identity))}")
             if info["status"] == "finished":
                 return info
-            history = {key: info.get(key, []) for key in ("opened", "commits")}
-            if failed := [*info.get("failures", []), *([info["reason"]] if info["status"] == "failed" else [])]:
-                history["failures"] = failed
-            return {**named, "parameters": info["parameters"], **history}  # all else is said anew
+            history = {"opened": info.get("opened"), "commits": info.get("commits"), "failures": failures(info)}
+            return {**named, "parameters": info["parameters"], **{key: of for key, of in history.items() if of}}  # all else is said anew
 
         self.info = recorded()
         if self.finished:

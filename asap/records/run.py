@@ -60,9 +60,12 @@ def own_digest(info: Mapping[str, Any]) -> str:
 
 #: What run.json holds at the least, and of which type.
 _FORM: dict[str, Any] = {"kind": str, "study": str, "name": str, "status": str, "parameters": dict}
-_OPTIONAL: dict[str, Any] = {
-    "outcome": dict, "files": dict, "opened": list, "commits": list, "failures": list, "machine": dict, "reason": str,
-}  # fmt: skip
+_OPTIONAL: dict[str, Any] = {"outcome": dict, "files": dict, "opened": list, "commits": list, "failures": list, "machine": dict}
+
+
+def failures(info: Mapping[str, Any]) -> list[str]:
+    """Why a run failed, each time, by its run.json."""
+    return [*info.get("failures", []), *([info.get("reason", "unknown")] if info["status"] == "failed" else [])]
 
 
 def read_info(folder: Path) -> dict[str, Any]:

@@ -34,7 +34,6 @@ def _noise(root: Path, rows: pd.DataFrame, base: pd.DataFrame, means: Sequence[f
     return images_noise(means, int(base["test_images"].iloc[0])) if wrong is None else same_images_noise(*wrong)
 
 
-DESIGN = ("design", "design2")
 Pairs = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
 
 
@@ -103,7 +102,7 @@ def larger_than_asaps(
     """
     if decided := _by_design(root, designed):
         return decided
-    kind, apart = ("evaluation" if column == "error" else "search"), (DESIGN if designed else ())
+    kind, apart = ("evaluation" if column == "error" else "search"), (design.STUDIES if designed else ())
     found = compared(root, ["ASAP"], *groups, kind=kind, without=apart)
     asap = found.pop("ASAP")
     return _tested(root, what, {label: (rows, asap) for label, rows in found.items()}, groups, column, claimed, unit)
@@ -114,7 +113,7 @@ def random_cells(root: Path, what: str) -> Verdict:
     verdict = larger_than_asaps(root, what, [[design.RANDOM]], designed=[design.RANDOM])
     if not verdict.test:
         return verdict
-    both = pd.concat(compared(root, ["ASAP"], [design.RANDOM], kind="evaluation", without=DESIGN).values())
+    both = pd.concat(compared(root, ["ASAP"], [design.RANDOM], kind="evaluation", without=design.STUDIES).values())
     cells = both.groupby(["label", "cell"], as_index=False)[["error", "parameters_36"]].mean().dropna()
     cells = cells.assign(arm=cells["label"], value=cells["error"], size=np.log(cells["parameters_36"]))
     means = cells.assign(value=design.size_adjusted(cells)).groupby("arm")["value"].mean()

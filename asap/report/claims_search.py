@@ -89,15 +89,15 @@ def each_search(
     `range` and `lowest` (of the column), `entropies`, the range of `other` readings, and how many are `good` of `n`.
     """
     by_scale = [compared(root, *groups, least=len(groups))] if groups else [{"ASAP": rows} for rows in asap_searches(root).values()]
-    plain, found = set(plain_searches(root)["run"]), []
+    plain, found = plain_searches(root), []
     for arms in by_scale:
         every = measured(root, pd.concat(arms.values()))
         if clocked and (timed := every["clocked"] & every["by_recipe"]).any():
             every = every[timed]
-        more = [] if groups else [plain_searches(root), *([other_readings(root)] if readings else [])]
+        more = [] if groups else [plain, *([other_readings(root)] if readings else [])]
         beside = measured(root, pd.concat([every.iloc[:0], *more]).query("scale == @every.scale.iloc[0]"))
         here = beside["copy"] == every["copy"].iloc[0]
-        other, apart = beside[here & ~beside["run"].isin(plain)], beside[~here].dropna(subset=column)
+        other, apart = beside[here & ~beside["run"].isin(plain["run"])], beside[~here].dropna(subset=column)
         runs = pd.concat([every, other]).dropna(subset=column)
         if runs.empty:
             continue
@@ -108,9 +108,8 @@ def each_search(
             n=len(runs), entropies=", ".join(every["entropies"]),
             other=f", {spelt_range(other[column])} in searches by other readings of the paper" if len(other) else "",
         )  # fmt: skip
-        if len(apart):
-            so = apart[column].between(above, below, inclusive="neither").sum()
-            told += f"; on another copy of the images, which is not counted, {so} of {len(apart)} were as claimed"
+        so = apart[column].between(above, below, inclusive="neither").sum()
+        told += f"; on another copy of the images, which is not counted, {so} of {len(apart)} were as claimed" * bool(len(apart))
         counted = [rows for group in groups if len(rows := runs[runs["label"].isin(group)])] or [runs]
         least = 2 if settled else min(map(len, counted))
         found.append(Verdict(told, scale_of(*counted), verdict_from_count(good, len(runs), least)))

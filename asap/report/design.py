@@ -11,11 +11,12 @@ from scipy import stats
 
 from ..records.parameters import runs_root
 from ..records.run import RecordError
+from ..records.run import failures as failed
 from . import results
 from .display import each, rows_frame
 from .inference import Difference, detected_shift, simultaneous
 
-STUDY, BASE, RANDOM = "design", "ASAP", "Random cells"
+STUDIES, BASE, RANDOM = ("design", "design2"), "ASAP", "Random cells"  # a look a study
 DATA = "cifar10"  # the lossless copy
 FIXED = pd.Timestamp("2026-11-26T13:59:13+00:00")  # the commit of book/design.md, 75960a4: every run it judges began later
 #: How many searches an arm has at a look, and how many random cells there are.
@@ -52,8 +53,8 @@ def recorded(root: Path | None = None) -> pd.DataFrame:
 def failures(root: Path | None = None) -> pd.DataFrame:
     """The searches of the design that failed: run, its status now, and the reasons; without rows where none did."""
     searches = results.searches(root)
-    ended = searches.loc[results.first_arm(searches, STUDY, "design2") != "", "run"]
-    lines = [[run, "finished", why] for run in ended for why in results.record(run, root).info.get("failures", [])]
+    ended = searches.loc[results.first_arm(searches, *STUDIES) != "", "run"]
+    lines = [[run, "finished", why] for run in ended for why in failed(results.record(run, root).info)]
     for row in each(results.unfinished(root).query("run.str.startswith('design/')")):
         lines += [[row.run, row.status, why] for why in row.failures]
     return rows_frame(["search", "now", "failed with"], lines)
@@ -76,7 +77,7 @@ def comparison(searches: pd.DataFrame, evaluations: pd.DataFrame, scores: pd.Dat
     Before a look has all its searches, nothing is computed. The scores are compared once every arm's are there, the errors of an arm once
     its are and ASAP's. Of an arm the look's first seeds count. searches, evaluations: frames of `results`; scores: as `scores` reads it.
     """
-    labels = results.first_arm(searches, "design", "design2")
+    labels = results.first_arm(searches, *STUDIES)
     plain = searches.assign(arm=labels)[labels.isin(list(LOOKS[1])) & (searches["variant"] == DATA)]
     plain = plain[pd.to_datetime(plain["started"], utc=True) >= FIXED].sort_values("seed")
     counts = {arm: int((plain["arm"] == arm).sum()) for arm in LOOKS[1] if arm != RANDOM}

@@ -19,8 +19,8 @@ ENAS_FLOOR = 0.9518
 
 def searches() -> dict[str, pd.DataFrame]:
     """The searches of the studies by arm, and after them those of ASAP at the paper's scale."""
-    paper = {f"ASAP, {scale} scale": rows for scale, rows in asap_searches(runs_root()).items() if scale == "paper"}
-    return {**found("search"), **paper}
+    paper = asap_searches(runs_root()).get("paper")
+    return found("search") | ({} if paper is None else {"ASAP, paper scale": paper})
 
 
 def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None) -> Figure:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..records.parameters import DATASETS
 from ..records.study import load
-from . import palette, results, surrogate
+from . import design, palette, results, surrogate
 from .claims import Judged
 from .display import DASH, Markdown, each, rows_frame
 from .verdicts import Verdict, one_copy
@@ -81,7 +81,7 @@ def design_sentence() -> str:
 def grouped() -> pd.DataFrame:
     """The searches on CIFAR-10 at the cpu scale with the `group` of the front page's figure; ASAP's by any reading of the paper."""
     frame, _ = recorded()
-    label = results.first_arm(frame, "methods", "design", "design2", "certified")
+    label = results.first_arm(frame, "methods", *design.STUDIES, "certified")
     readings = (frame["arm_sensitivity"] != "") & (label == "")
     return frame.assign(group=label.map(GROUPS).mask(readings, ASAP)).dropna(subset="group")
 

@@ -163,5 +163,5 @@ def number(value: float, digits: int = 2) -> str:
 
 
 def p_value(p: float) -> str:
-    """`= 0.031`, or `< 0.0001`: no test gives a p of 0."""
-    return f"= {p:.2g}" if p >= 1e-4 else "< 0.0001"
+    """`= 0.031`, or `< 0.0001`, for no test gives a p of 0; a dash without a test."""
+    return "–" if np.isnan(p) else f"= {p:.2g}" if p >= 1e-4 else "< 0.0001"

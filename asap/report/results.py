@@ -74,7 +74,7 @@ from ..errors import UserError
 from ..records import study as studies
 from ..records.parameters import UNCOMMITTED, runs_root
 from ..records.recorder import write_atomically
-from ..records.run import RecordError, Run, run_folders
+from ..records.run import RecordError, Run, failures, run_folders
 from . import rows
 
 FILES = ("searches.csv", "evaluations.csv")
@@ -207,8 +207,8 @@ def _frames(root: Path, files: tuple[tuple[str, int, int], ...]) -> _Results:
                 continue
             if run.info["status"] != "finished":
                 done = len(run.epochs()) if (folder / "epochs.csv").is_file() else 0
-                why = [*run.info.get("failures", []), *([run.info.get("reason", "unknown")] if run.info["status"] == "failed" else [])]
-                found["unfinished"].append({**run.parameters, **run.info, "run": run.name, "epochs_run": done, "failures": why})
+                here = {"run": run.name, "epochs_run": done, "failures": failures(run.info)}
+                found["unfinished"].append({**run.parameters, **run.info, **here})
                 continue
             arms = {study: p.label for study, p in plans.get(run.name, []) if p.kind == kind and p.parameters.matches(run.parameters)}
             row = rows.described(run) | {f"arm_{study}": arms.get(study, "") for study in names}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..records.parameters import EvaluationParameters, runs_root
 from ..records.study import load
-from . import results, tables
+from . import design, results, tables
 from .display import DASH, code, counted, difference_rows, each, plus_minus, rows_frame
 from .inference import PERMUTATIONS, Difference, rank_correlation
 
@@ -124,7 +124,7 @@ def against_asap(evaluations: pd.DataFrame) -> pd.DataFrame:
 
 def arm(runs: pd.DataFrame) -> pd.Series:
     """The arm of each run in the study `methods`, or in the design."""
-    return results.first_arm(runs, "methods", "design", "design2")
+    return results.first_arm(runs, "methods", *design.STUDIES)
 
 
 def own_rows(evaluations: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from asap.report.inference import PERMUTATIONS, Difference, bracket, holm, images_noise, pair, rank_correlation, same_images_noise
+from asap.report.inference import PERMUTATIONS, Difference, bracket, holm, images_noise, p_value, pair, rank_correlation, same_images_noise
 
 
 def test_interval_p_and_text_of_three_pairs():
@@ -82,3 +82,7 @@ def test_a_rank_correlation_s_probability_is_exact_of_few_and_bounded_of_many():
     assert rank_correlation([1, 2, 3, 4, 5], [1, 2, 3, 5, 4]) == pytest.approx((0.9, 10 / 120))
     rho, chance = rank_correlation(range(30), range(30, 0, -1))
     assert rho == pytest.approx(-1) and chance == pytest.approx(2 / (PERMUTATIONS + 1))
+
+
+def test_a_p_value_is_never_said_to_be_0():
+    assert [p_value(p) for p in (0.0314, 0.0, float("nan"))] == ["= 0.031", "< 0.0001", "–"]
