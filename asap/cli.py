@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import json
 import os
+import shlex
 import sys
 from importlib import import_module
 from itertools import product
@@ -275,7 +276,7 @@ def _study(given: dict[str, Any]) -> int:
     for name in [given["name"]] if given["name"] else names():
         study = load(name)
         if given["commands"]:
-            print("".join(p.command(given["runs_root"]) + "\n" for p in study.left(root)), end="")
+            print("".join(shlex.join(["asap", *p.command(given["runs_root"])]) + "\n" for p in study.left(root)), end="")
             continue
         left = study.seconds(root)
         if given["name"]:

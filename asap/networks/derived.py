@@ -78,7 +78,7 @@ class DerivedCell(Cell):
             for edge in self.edges
         )
         width = len(self.concat) * channels
-        self.attention = SqueezeExcitation(width, width // 16) if size.squeeze_excitation else None
+        self.attention = SqueezeExcitation(width, max(1, width // 16)) if size.squeeze_excitation else None
 
     def forward(self, s0: Source, s1: Source, drop_probability: float | Tensor) -> Tensor:
         """s0, s1: of (B, ·, H, W) → (B, concatenated nodes·C, H, W), or half the sides in a reduction cell."""

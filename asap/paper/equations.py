@@ -51,17 +51,12 @@ def rho(t: np.ndarray | float, operations: int, log_nu: np.ndarray | float) -> n
     return t / (t - math.log(operations) - log_nu)
 
 
-def theorem2_temperature(step: int, operations: int, rate: float, delta: float = DELTA) -> float:
-    """T_t = 2β_t of Theorem 2 with ν = 1/N (so ρ = 1) at an α step t ≥ 1, for α that moves by at most `rate` a step.
+def theorem2_temperature(step: int, operations: int, rate: float) -> float:
+    """T_t = 2β_t of Theorem 2 with δ = `DELTA` and ν = 1/N (so ρ = 1) at an α step t ≥ 1, for α that moves by at most `rate` a step.
 
     Theorem 2 has α move by at most 1 a step (ηL = 1); T scales with α. The threshold that belongs to it is e^{−t}/N.
     """
-    return float(2 * rate * beta(step, operations, delta))
-
-
-def threshold(scale: float, operations: int) -> float:
-    """The pruning threshold θ = scale/N of 4.1 (scale 0.4), N the number of candidate operations."""
-    return scale / operations
+    return float(2 * rate * beta(step, operations, DELTA))
 
 
 def pruned_share(epoch: float, start: float, end: float, power: float, final: float) -> float:

@@ -2,7 +2,8 @@
 
 A parameter has one name, here, on the command line (`--initial-temperature`) and in the notebooks
 (`initial_temperature`). A value comes, the later winning, from: the defaults below (the paper's), the method, the
-scale, the data set's recipe (at paper scale), the caller. Each has its default, its reason and its range on its own line.
+scale, the data set (its recipe at paper scale, its needs at each), the caller. Each has its default, its reason and its range on its
+own line.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Common:
     folder: str = parameter("", "the image folder behind `dataset`, found from it", longest=4096, machine=True)
     image_size: int = parameter(0, "side to which an image folder's images are scaled and cropped; 0: they have one size", "[0, 4096]")
     test_share: float = parameter(0.0, "of each class of an image folder without a test half, what is tested on", "[0, 1)")
+    flip: bool = parameter(True, "mirror training images at random")
     momentum: float = parameter(0.9, "of SGD (DARTS)", "[0, 1)")
     weight_decay: float = parameter(3e-4, "of the weights (DARTS)", "[0, ∞)")
     gradient_clip: float = parameter(5.0, "the largest norm of the weights' gradient (DARTS)", "(0, ∞)")
@@ -138,6 +140,8 @@ class SearchParameters(Common):
             f"prune_rule {self.prune_rule} is of the methods asap and darts, and not with the schedule theorem2",
             self.prune_rule == "threshold" or (self.method in ("asap", "darts") and self.schedule != "theorem2"),
         )
+        drawn = self.method in ("enas", "random")
+        self._agree(f"{self.method} draws cells of the paper's: candidates must be paper", not drawn or self.candidates == "paper")
         self._agree("learning_rate_min must not be above learning_rate", self.learning_rate_min <= self.learning_rate)
         self._agree("prune_end must be later than prune_start", self.prune_start < self.prune_end)
 
@@ -151,7 +155,7 @@ class EvaluationParameters(Common):
         "", "instead: a published cell's name, random-SEED, a JSON file, a folder with genotype.json, or DARTS' text", longest=4096
     )
     edge_rule: str = parameter("", "which of the search's 14 edges: as it chose, or by another rule", choices=("", *EDGE_RULES))
-    channels: int = parameter(36, "ASAP-Small; 44 and 50 are Medium and Large (4.2)", "[1, 4096]")
+    channels: int = parameter(36, "ASAP-Small; 44 and 50 are Medium and Large (4.2)", "[2, 4096]")
     layers: int = parameter(20, "18 normal cells and reductions at one and two thirds (4.2)", "[3, 200]")
     batch: int = parameter(128, "images a step (4.2)", "[1, 65536]")
     epochs: int = parameter(1500, "of training (4.2)", "[1, 100000]")
@@ -168,7 +172,6 @@ class EvaluationParameters(Common):
     label_smoothing: float = parameter(0.1, "of the cross entropy", "[0, 1)")
     autoaugment: bool = parameter(True, "its CIFAR-10 policy; on ImageNet, its ImageNet policy")
     color: bool = parameter(False, "standard colour augmentation: brightness, contrast and saturation by 1 ± 0.4")
-    flip: bool = parameter(True, "mirror images at random")
     stem: str = parameter("cifar", "imagenet: two stems that divide the side by 8", choices=("cifar", "imagenet"))
     squeeze_excitation: bool = parameter(False, "at the end of each cell")
     sync_batch_norm: bool = parameter(False, "several processes share BatchNorm's statistics, as if they were one")
@@ -213,7 +216,9 @@ def make(kind: type[P], given: Mapping[str, Any]) -> P:
     if dataset and dataset not in DATASETS and not folder:
         dataset, folder = own_folder(dataset, data_root(values.get("data_root", "")), DATASETS)
         values |= {"dataset": dataset, "folder": folder}
-    needs = {} if searching else {**(DATASET_RECIPES.get(dataset, {}) if scale == "paper" else {}), **DATASET_NEEDS.get(dataset, {})}
+    needs = {name: value for name, value in DATASET_NEEDS.get(dataset, {}).items() if name in valid}
+    if scale == "paper" and not searching:
+        needs = DATASET_RECIPES.get(dataset, {}) | needs
     if folder:
         needs = {"images": 0} if searching else _needs_of_own(scale, values.get("image_size") or shorter_side(Path(folder)))
     return kind(**{**method, **SCALES["search" if searching else "evaluation"].get(scale, {}), **needs, **values})
@@ -244,7 +249,7 @@ def run_name(p: SearchParameters | EvaluationParameters) -> str:
 
     For example asap-cifar10-cpu-seed0-initial_temperature_1.6; one of over `LONGEST_NAME` bytes is cut, and ends in a hash of it all.
     """
-    own, where = p.identity(), {"scale": p.scale, "dataset": p.dataset, "folder": p.folder}
+    own, where = p.identity(), {"scale": p.scale, "dataset": p.dataset, "folder": p.folder, "image_size": p.image_size}
     if isinstance(p, SearchParameters):
         head, plain = p.method, make(SearchParameters, {"method": p.method, **where}).identity()
         if p.scale == "tiny" and FORMER_TINY.items() <= own.items():
@@ -252,6 +257,7 @@ def run_name(p: SearchParameters | EvaluationParameters) -> str:
     else:
         head = f"cell-{own['cell'].lower()}" if p.cell else "cell-of-" + p.run.replace("/", "-")
         plain = make(EvaluationParameters, {"cell": "any", **where}).identity()
+    plain["image_size"] = 0
     named = {"method", "cell", "run", "dataset", "scale", "seed", "study"}
     other = {key: value for key, value in own.items() if key not in named and value != plain[key]}
     name = "-".join([head, p.dataset, p.scale, f"seed{p.seed}", *(f"{key}_{value}" for key, value in other.items())])

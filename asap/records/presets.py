@@ -97,6 +97,6 @@ DATASET_RECIPES: dict[str, dict[str, Any]] = {
 # fmt: on
 #: What a data set needs at every scale.
 DATASET_NEEDS: dict[str, dict[str, Any]] = {
-    "svhn": {"flip": False},  # a mirrored digit is none; the paper does not say
+    "svhn": {"flip": False},  # a mirrored digit is none; the paper does not say. `digits` are mirrored, as those recorded were
     "imagenet": {"stem": "imagenet", "cutout": 0},
 }

@@ -6,10 +6,11 @@
     genotype.json          a search that finished: its cell
     test.json              an evaluation that finished: its test error, and which test images it got wrong
     results.csv            a study of the theory: one row a simulation
-    checkpoint.pt while it runs; deleted when it finishes, never committed
+    weights.pt             an evaluation that finished: its network; never committed
+    checkpoint.pt          while it runs; deleted when it finishes, never committed
 
 A run's status is `running`, `finished` or `failed`; only a finished one is a result. run.json of a finished run holds
-a digest of itself and of the other files, so a damaged record is named and left out. Knows neither torch nor methods.
+a digest of itself and of the other files, so a damaged record is named and left out. Needs no torch.
 """
 
 from __future__ import annotations
@@ -246,7 +247,7 @@ def find_runs(root: Path) -> tuple[list[Run], list[str]]:
         try:
             run = Run.open(folder, finished=False)
         except RecordError as error:
-            problems.append(str(error).replace(str(root), "runs"))
+            problems.append(re.sub(f"^{re.escape(str(root))}(?=/)", "runs", str(error)))
             continue
         if run.info["status"] == "finished":
             runs.append(run)

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -69,11 +68,10 @@ class Planned:
         """The search, study/run, that must have finished before; or nothing."""
         return self.parameters.run if isinstance(self.parameters, EvaluationParameters) else ""
 
-    def command(self, root: str = "") -> str:
-        """What runs it. root: where it is recorded, if that is not the default."""
+    def command(self, root: str = "") -> list[str]:
+        """The words behind `asap` that run it. root: where it is recorded, if that is not the default."""
         options = [word for key, value in self.given.items() for word in (f"--{key.replace('_', '-')}", str(value))]
-        options += ["--runs-root", root] if root else []
-        return shlex.join(["asap", "search" if self.kind == "search" else "evaluate", *options])
+        return ["search" if self.kind == "search" else "evaluate", *options, *(["--runs-root", root] if root else [])]
 
     def record(self, root: Path) -> Run | None:
         """Its record, finished or not; None where there is none. Raises `RecordError` where it is damaged or another's."""
@@ -82,7 +80,10 @@ class Planned:
             run = Run.open(folder, finished=False)
         except MissingRecord:
             return None
-        if run.info["kind"] != self.kind or not self.parameters.matches(run.parameters):
+        different = set(self.parameters.differences(run.parameters))
+        if self.parameters.folder and not Path(self.parameters.folder).is_dir():  # whose images decide these, where they are not given
+            different -= {"stem", "cutout"} - set(self.given)
+        if run.info["kind"] != self.kind or different:
             raise RecordError(f"{folder} holds a run of other parameters than the study's")
         return run
 

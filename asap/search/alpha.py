@@ -30,6 +30,12 @@ def frozen(network: torch.nn.Module) -> Iterator[None]:
         network.requires_grad_(True)
 
 
+def but_one(lost: Tensor, among: Tensor, score: Tensor) -> Tensor:
+    """`lost`, less one operation on each edge that would lose all those `among`: the one of them with the largest score. All (E, O)."""
+    best = torch.zeros_like(lost).scatter_(1, score.masked_fill(~among, -torch.inf).argmax(1, keepdim=True), True)
+    return lost & ~(best & ~(among & ~lost).any(1, keepdim=True))
+
+
 class Differentiable(Method):
     """α on every edge, learned by Adam from the first-order gradient of the validation loss; mixed by Φ(α; T), Eq. 3."""
 
@@ -62,18 +68,13 @@ class Differentiable(Method):
         for statistics in self.gradients.values():
             statistics.reset()
 
-    @property
-    def temperature(self) -> float:
-        return self._temperature
-
-    @temperature.setter
-    def temperature(self, value: float) -> None:
-        self._temperature, self.heat = value, changed(self.heat, value)
-
     def cool(self) -> None:
-        """Set the temperature."""
+        """Set the temperature of the epoch."""
         p = self.parameters
-        self.temperature = temperature(p.schedule, self.epoch, p.epochs, p.initial_temperature, p.temperature_decay)
+        self.set_temperature(temperature(p.schedule, self.epoch, p.epochs, p.initial_temperature, p.temperature_decay))
+
+    def set_temperature(self, value: float) -> None:
+        self.temperature, self.heat = value, changed(self.heat, value)
 
     def phi(self, kind: str) -> Tensor:
         """Φ(α; T) of Eq. 3 over the operations alive, (E, O); 0 for the others."""
@@ -103,16 +104,15 @@ class Differentiable(Method):
         return None
 
     def spare(self, lost: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The operations `lost`, (E, O), but that no edge is left with `none` alone, which makes no cell: there the other of the largest α,
-        and so Φ, stays."""
+        """The operations `lost`, (E, O), less one on each edge where `none` alone would be left, which makes no cell: that of the largest
+        α, and so Φ, stays."""
         if "none" not in self.operations:
             return dict(lost)
         kept = {}
         for kind, gone in lost.items():
             real = self.alive[kind].clone()
             real[:, self.operations.index("none")] = False
-            best = self.alpha[kind].detach().masked_fill(~real, -torch.inf).argmax(1, keepdim=True)
-            kept[kind] = gone & ~(torch.zeros_like(gone).scatter_(1, best, True) & ~(real & ~gone).any(1, keepdim=True))
+            kept[kind] = but_one(gone, real, self.alpha[kind].detach())
         return kept
 
     def to_prune(self, epoch_ends: bool) -> Masks | None:

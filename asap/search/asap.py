@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..paper.equations import theorem2_temperature, threshold
+from ..paper.equations import theorem2_temperature
 from ..paper.space import CELL_KINDS
 from ..records.parameters import SearchParameters
 from .alpha import Differentiable
@@ -16,7 +16,7 @@ from .method import Step
 
 
 class Anneal(Differentiable):
-    """Grace while T ≥ τ: w alone learns. Then α learns, and an operation whose Φ falls below θ = 0.4/N is pruned.
+    """Grace while T ≥ τ: w alone learns. Then α learns, and an operation whose Φ falls below θ = `threshold`/N is pruned.
 
     With the schedule `theorem2`, T_t and θ_t = e^{−t}/N change from α step to α step.
     """
@@ -33,7 +33,7 @@ class Anneal(Differentiable):
         if not self.by_step:
             return super().cool()
         rate = self.parameters.alpha_learning_rate * self.parameters.alpha_rate_factor
-        self.temperature = theorem2_temperature(max(self.steps, 1), len(self.operations), rate)
+        self.set_temperature(theorem2_temperature(max(self.steps, 1), len(self.operations), rate))
 
     def learns(self) -> bool:
         return self.temperature < self.parameters.grace_temperature
@@ -57,7 +57,7 @@ class Anneal(Differentiable):
         return self.spare({kind: self.below(kind) for kind in CELL_KINDS})
 
     def status(self) -> dict[str, float]:
-        """threshold: θ; where it differs from edge to edge, the mean of 0.4 over the operations that an edge has left."""
+        """threshold: θ; where it differs from edge to edge, the mean over the edges."""
         p, count = self.parameters, len(self.operations)
         if self.by_step:
             now = math.exp(-self.steps) / count
@@ -65,7 +65,7 @@ class Anneal(Differentiable):
             left = torch.cat([alive.sum(1) for alive in self.alive.values()]).double()
             now = float((p.threshold / left).mean())
         else:
-            now = threshold(p.threshold, count)
+            now = p.threshold / count
         return super().status() | {"threshold": now}
 
     def tensors(self) -> dict[str, Tensor]:

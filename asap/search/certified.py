@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..paper.equations import CLIP, DELTA, FRACTIONS
 from ..records.parameters import SearchParameters
-from .alpha import Differentiable
+from .alpha import Differentiable, but_one
 from .asap import Anneal
 from .darts import Darts
 
@@ -67,10 +67,7 @@ class Certificate:
 
     def losers(self, alive: Tensor) -> Tensor:
         """Which operations go, (E, N): those certified, but never the last of an edge; then the one with the least against it stays."""
-        lost = alive & self.certified.isfinite()
-        least = self.against().masked_fill(~alive, torch.inf).argmin(1, keepdim=True)
-        spared = torch.zeros_like(alive).scatter_(1, least, True) & ~(alive & ~lost).any(1, keepdim=True)
-        return lost & ~spared
+        return but_one(alive & self.certified.isfinite(), alive, -self.against())
 
     def columns(self) -> dict[str, Tensor]:
         """What architecture.parquet keeps, each (E, N): `log_wealth` against the operation, `certified_step` (inf: none), and in

@@ -55,8 +55,8 @@ class _Search(Session):
         half = len(order) // 2
         mean, deviation = images.statistics
         crop = images.size // 8  # 4 at 32×32
-        self.train = Batches(images.train.take(order[:half]), p.batch, mean, deviation, device, crop)
-        self.validation = Batches(images.train.take(order[half : 2 * half]), p.batch, mean, deviation, device, crop)
+        self.train = Batches(images.train.take(order[:half]), p.batch, mean, deviation, device, crop, p.flip)
+        self.validation = Batches(images.train.take(order[half : 2 * half]), p.batch, mean, deviation, device, crop, p.flip)
         machine.seed_everything(p.seed, 0, INIT)
         self.method = make_method(p, device)
         shape = (self.method.operations, p.channels, p.layers, p.nodes, images.classes, images.channels, images.size)
@@ -92,11 +92,9 @@ class _Search(Session):
         p, epoch = self.p, self.epoch + 1
         self.start_epoch()
         clocks = self.clocks
-        validation = self.validation.epoch(machine.random_stream(p.seed, epoch, VALIDATION_ORDER))
-        for _ in range(self.alpha_steps):  # those of before the checkpoint
-            next(validation)
+        validation = self.validation.epoch(machine.random_stream(p.seed, epoch, VALIDATION_ORDER), self.alpha_steps)
         self.network.train()
-        for batch in self.steps(self.train.epoch(machine.random_stream(p.seed, epoch, TRAIN_ORDER))):
+        for batch in self.steps(machine.random_stream(p.seed, epoch, TRAIN_ORDER)):
             clocks["weights"].start()
             loss, hits = self.weight_step(*batch)
             self.loss_sum += loss
@@ -202,8 +200,8 @@ class _Search(Session):
         first = ("alpha", "phi", "alive")
         for name in (*first, *sorted(set(self.history[0][CELL_KINDS[0]]) - set(first))):
             frame[name] = np.concatenate([kinds[kind][name].ravel() for kinds in self.history for kind in CELL_KINDS])
-        small = dict.fromkeys(("edge", "source", "target"), np.int8)
-        return frame.astype({"epoch": np.int16, "cell": "category", "operation": "category", **small})
+        small = dict.fromkeys(("edge", "source", "target"), np.int16)
+        return frame.astype({"epoch": np.int32, "cell": "category", "operation": "category", **small})
 
     def tensors(self) -> dict[str, Tensor]:
         tensors = {f"method/{name}": value for name, value in self.method.tensors().items()}

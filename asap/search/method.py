@@ -48,13 +48,13 @@ class Step:
 
 
 class Method(ABC):
-    """A search method. Its candidates are `operations`; E edges, O operations. What it leaves as it is here prunes nothing."""
+    """A search method. Its candidates are `operations`; E edges, O operations. As it stands here, a method prunes nothing."""
 
     operations: tuple[str, ...] = ASAP_OPERATIONS
     graphable = False  # whether `update` is the same sequence of device operations each time, without a look at a value
     prunes = False  # whether it means to end with one operation an edge
     steady = False  # whether between two prunings of an epoch `mixture` has the same operations and constants
-    optimizer: torch.optim.Optimizer  # of what `names` names
+    optimizer: torch.optim.Optimizer  # of α, or of the controller's weights
 
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
         self.parameters, self.device, self.epoch = parameters, device, 0

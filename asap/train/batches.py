@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import torch
@@ -126,13 +127,13 @@ class Batches:
         """Whole batches in an epoch."""
         return len(self.labels) // self.batch
 
-    def epoch(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """The whole batches of one epoch in random order: images (B, C, H, W) float32 channels_last, labels (B,)."""
+    def epoch(self, generator: torch.Generator, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The whole batches of one epoch in random order, from the `first` on: images (B, C, H, W) float32 channels_last, labels (B,)."""
         order = torch.randperm(len(self.labels), generator=generator)
         drawn: Iterable[dict[str, Any]] = (self._draw(order[i * self.batch : (i + 1) * self.batch], generator) for i in range(len(self)))
         if self.device.type == "cuda":
             drawn = _uploaded(list(drawn), self.device)
-        for numbers in drawn:
+        for numbers in islice(drawn, first, None):  # the random numbers of those before are drawn, their images are not made
             yield self._build(numbers)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -141,10 +142,6 @@ class Batches:
         inner = slice(self.pad, self.pad + self.size)
         for indices in torch.arange(len(self.labels), device=self.device)[self.share].split(batch):
             yield self._normalise(self.images[indices, inner, inner]), self.labels[indices]
-
-    def make(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """One augmented batch of the images at `indices` (B,); of a share of them, the share."""
-        return self._build(self._draw(indices, generator))
 
     def _draw(self, indices: Tensor, generator: torch.Generator) -> dict[str, Any]:
         """Which pixels a batch has. Random numbers are drawn on the CPU and for the whole batch, so that every device and

@@ -195,10 +195,10 @@ def load(
         chosen = f"{os.path.realpath(folder)} {image_size} {test_share}"
         cache = cache.with_stem(f"{name}-{hashlib.sha256(chosen.encode(errors='surrogateescape')).hexdigest()[:8]}")
     source = own_source(name, Path(folder), image_size, test_share) if folder else _named_source(name, root, download)
-    listed = listing(source.paths) if source else ""
+    listed = listing(source.paths) if source and source.paths else ""
     if cache.is_file():
         tensors, meta = _cached(cache)
-        if source is None or meta["listing"] == listed:
+        if listed in ("", meta["listing"]):
             return _assemble(name, tensors, meta)
         print(f"note: {cache} was made from other files; it is made anew", file=sys.stderr)
     if source is None:

@@ -94,7 +94,7 @@ class _Evaluation(Session):
         epoch = step // steps
         if p.rate_schedule == "cosine":
             return cosine(epoch, p.epochs, p.learning_rate)
-        return power_cosine(epoch, p.epochs, p.cycles, p.learning_rate, 0.0, p.amplitude_decay)
+        return power_cosine(epoch, p.epochs, p.cycles, p.learning_rate, p.amplitude_decay)
 
     def begin_epoch(self) -> None:
         p, rank = self.p, distributed.rank()
@@ -107,7 +107,7 @@ class _Evaluation(Session):
         self.start_epoch()
         clock = self.clocks["weights"]
         self.network.train()
-        for batch in self.steps(self.train.epoch(machine.random_stream(p.seed, epoch, TRAIN_ORDER))):
+        for batch in self.steps(machine.random_stream(p.seed, epoch, TRAIN_ORDER)):
             clock.start()
             set_rate(self.optimizer, self.rate(self.epoch * len(self.train) + self.steps_done))
             loss, hits = self.step(*batch)

@@ -99,10 +99,10 @@ class FolderBatches:
         """Whole batches in an epoch."""
         return len(self.labels) // self.batch
 
-    def epoch(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """The whole batches of one epoch in random order: images (B, 3, 224, 224) float32 channels_last, labels (B,)."""
+    def epoch(self, generator: torch.Generator, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `Batches.epoch`, of images (B, 3, 224, 224)."""
         order = torch.randperm(len(self.labels), generator=generator)[: len(self) * self.batch]
-        return self._load(self.augmented, [part[self.share] for part in order.split(self.batch)], generator)
+        return self._load(self.augmented, [part[self.share] for part in order.split(self.batch)[first:]], generator)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Every image once, in order and not augmented; the last batch may be smaller."""

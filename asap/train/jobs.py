@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ class _Job:
     def __init__(self, planned: Planned, root: Path, seconds: float) -> None:
         self.planned, self.began, self.told = planned, time.monotonic(), False
         self.said = tempfile.TemporaryFile()  # noqa: SIM115  (not a pipe, which would fill)
-        command = [*ASAP, *shlex.split(planned.command(str(root)))[1:]]
+        command = [*ASAP, *planned.command(str(root))]
         if seconds < math.inf:  # it ends by itself, too, where nobody is left to tell it
             command += ["--minutes", f"{max(seconds, 1.0) / 60:.4f}"]
         # in a session of its own, so that a terminal's Ctrl-C reaches it once: from here

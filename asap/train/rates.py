@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 
 
-def power_cosine(step: float, steps: int, cycles: int, maximum: float, minimum: float, decay: float, p: float = 2.0) -> float:
-    """The learning rate of cyclic power cosine annealing (4.2; sharpDARTS), at a step in [0, steps).
+def power_cosine(step: float, steps: int, cycles: int, maximum: float, decay: float) -> float:
+    """The learning rate of cyclic power cosine annealing (4.2; sharpDARTS, with p = 2 and down to 0), at a step in [0, steps).
 
-    Each of the `cycles` equal cycles falls from its amplitude to `minimum`; the amplitude is multiplied by `decay`
-    from one cycle to the next. Within a cycle at progress u in [0, 1):
-    minimum + (maximum − minimum)·(p^(1 + ½(1 + cos πu)) − p)/(p² − p).
+    Each of the `cycles` equal cycles falls from its amplitude to 0; the amplitude is multiplied by `decay` from one cycle to the
+    next. Within a cycle at progress u in [0, 1): amplitude·(2^(1 + ½(1 + cos πu)) − 2)/2.
     """
     length = steps / cycles
     cycle = min(int(step / length), cycles - 1)
     u = step / length - cycle
-    shape = (p ** (1 + 0.5 * (1 + math.cos(math.pi * u))) - p) / (p * p - p)
-    return minimum + (maximum * decay**cycle - minimum) * shape
+    return maximum * decay**cycle * (2 ** (1 + 0.5 * (1 + math.cos(math.pi * u))) - 2) / 2
 
 
 def cosine(step: float, steps: int, maximum: float, minimum: float = 0.0) -> float:
@@ -24,7 +22,7 @@ def cosine(step: float, steps: int, maximum: float, minimum: float = 0.0) -> flo
     return minimum + (maximum - minimum) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def one_cycle(step: float, steps: int, maximum: float, warm_up: float = 0.2) -> float:
-    """A linear rise to `maximum` over the first `warm_up` of the steps and a linear fall to 0: for short trainings."""
+def one_cycle(step: float, steps: int, maximum: float) -> float:
+    """A linear rise to `maximum` over the first fifth of the steps and a linear fall to 0: for short trainings."""
     progress = step / steps
-    return maximum * (progress / warm_up if progress < warm_up else (1 - progress) / (1 - warm_up))
+    return maximum * (progress / 0.2 if progress < 0.2 else (1 - progress) / (1 - 0.2))

@@ -6,9 +6,9 @@ import math
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -25,15 +25,13 @@ from .recording import Parameters, prepare, recording
 
 try:
     from tqdm.auto import tqdm
-except ImportError:  # the GPU study asks for no more than torch, pandas and pyarrow
+except ImportError:  # tests/benchmarks/gpu_study.py asks for no more than torch, torchvision, pandas and pyarrow
     tqdm = None
 
-# The purposes of a run's random streams; with the seed and the epoch, the numbers that they give.
+# The purposes of a run's random streams; with the seed and the epoch, the numbers that they give. Records fix which number each has.
 INIT, SPLIT, TRAIN_ORDER, VALIDATION_ORDER, GLOBAL, RECALIBRATION, _, ALPHA, CELLS, LOOKS = range(10)
 
 CHECKPOINT_SECONDS = 600.0  # between two checkpoints within an epoch
-
-T = TypeVar("T")
 
 
 class Session(ABC):
@@ -129,16 +127,16 @@ class Session(ABC):
         self.seconds = 0.0
         self.clocks = {name: machine.Stopwatch(self.device) for name in ("weights", "alpha", "measure")}
 
-    def steps(self, batches: Iterable[T]) -> Iterator[T]:
-        """The batches that an epoch has left. After each, what is asked for between two steps: a checkpoint, or the end."""
+    def steps(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """The training batches that an epoch has left. After each, what is asked for between two steps: a checkpoint, or the end.
+
+        generator: that of the whole epoch."""
         alone = distributed.world() == 1
         self.signals.waiting = alone
         try:
-            for i, batch in enumerate(batches):
-                if i < self.steps_done:
-                    continue
+            for batch in self.train.epoch(generator, self.steps_done):
                 yield batch
-                self.steps_done = i + 1
+                self.steps_done += 1
                 if self.bar is not None:
                     self.bar.update()
                 now = time.monotonic()
@@ -228,12 +226,16 @@ def conduct(
     weights: of the network, at least. described: what the record says of the run beside its parameters.
     Raises as `prepare`, `recording` and `Session.run` do.
     """
-    with Signals() as signals:
-        device, images = prepare(p, weights)
-        with distributed.group(device, p.batch), recording(p, kind, device, images, **described) as recorder:
-            if not recorder.finished:
-                session(images, device, recorder).run(progress and distributed.rank() == 0, signals)
-            return recorder.folder
+    threads = torch.get_num_threads()
+    try:
+        with Signals() as signals:
+            device, images = prepare(p, weights)
+            with distributed.group(device, p.batch), recording(p, kind, device, images, **described) as recorder:
+                if not recorder.finished:
+                    session(images, device, recorder).run(progress and distributed.rank() == 0, signals)
+                return recorder.folder
+    finally:
+        torch.set_num_threads(threads)  # the next run in this process may ask for none
 
 
 def warn(name: str, outcome: Mapping[str, Any]) -> None:

@@ -159,7 +159,7 @@ def input_step(variant, batch):
     mean, deviation = torch.tensor([0.49, 0.48, 0.45]), torch.tensor([0.25, 0.24, 0.26])
     batches = data.Batches(split, batch, mean, deviation, torch.device("cpu"), 4, cutout=16)
     generator = torch.Generator().manual_seed(0)
-    return lambda: [batches.make(torch.randperm(2000, generator=generator)[:batch], generator) for _ in range(BURST)]
+    return lambda: [next(batches.epoch(generator)) for _ in range(BURST)]
 
 
 VARIANTS = {

@@ -238,10 +238,10 @@ def evaluation(record: Record, device: torch.device, quick: bool) -> None:
         run = _Evaluation(p, published_cell("ASAP"), noise(2 * p.batch), device, Follower(Path("/nonexistent"), False))
         run.clear()
         run.begin_epoch()
-        order, stream = torch.arange(p.batch), machine.random_stream(0, 1)
-        batch = run.train.make(order, stream)
+        stream = machine.random_stream(0, 1)
+        batch = next(run.train.epoch(stream))
         found = measured(device, lambda: run.step(*batch), count)
-        return found | {"input_images_per_second": p.batch / timed(device, lambda: run.train.make(order, stream), count)}
+        return found | {"input_images_per_second": 2 * p.batch / timed(device, lambda: list(run.train.epoch(stream)), count)}
 
     for key, scale in (("evaluation", "paper"), ("evaluation_cpu_scale", "cpu")):
         for name, given in EVALUATIONS.items():

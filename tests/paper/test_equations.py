@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from asap.paper.equations import EPOCH_SCHEDULES, normalised_entropy, temperature, threshold
+from asap.paper.equations import EPOCH_SCHEDULES, normalised_entropy, temperature
 
 
 def test_the_stated_facts_hold_for_1_3_and_not_for_1_6():
@@ -32,8 +32,7 @@ def test_unknown_schedule():
         temperature("stairs", 1, 50, 1.3, 0.95)
 
 
-def test_threshold_and_entropy():
-    assert threshold(0.4, 7) == pytest.approx(0.0571, abs=1e-4)
+def test_entropy():
     uniform, single = np.full(7, 1 / 7), np.eye(7)[2]
     assert normalised_entropy(np.stack([uniform, single]), 7).tolist() == [pytest.approx(1), 0.0]
     assert normalised_entropy(np.array([0.5, 0.5, 0, 0, 0, 0, 0]), 7) == pytest.approx(math.log(2) / math.log(7))

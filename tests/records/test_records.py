@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import filelock
 import numpy as np
@@ -68,7 +69,7 @@ def test_find_runs_leaves_out_what_did_not_finish(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["truncate run.json", "change run.json", "change epochs.csv", "delete test.json"])
-def test_a_damaged_record_is_named_and_left_out(tmp_path, damage):
+def test_a_damaged_record_is_named_and_left_out(tmp_path, monkeypatch, damage):
     record(tmp_path, "whole")
     folder = record(tmp_path, "hurt")
     action, name = damage.split()
@@ -81,7 +82,9 @@ def test_a_damaged_record_is_named_and_left_out(tmp_path, damage):
         path.write_text(path.read_text().replace("5", "4", 1))
     runs, problems = find_runs(tmp_path)
     assert [run.name for run in runs] == ["study/whole"]
-    assert len(problems) == 1 and "hurt" in problems[0] and "\n" not in problems[0]
+    assert len(problems) == 1 and problems[0].startswith("runs/study/hurt") and "\n" not in problems[0]
+    monkeypatch.chdir(tmp_path)
+    assert find_runs(Path())[1] == [problems[0].removeprefix("runs/")]
 
 
 def test_a_record_is_locked_while_it_is_written(tmp_path):

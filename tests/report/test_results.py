@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 from posed import cut, pose, pose_search
 
 from asap.records.recorder import Recorder
@@ -94,7 +95,7 @@ def test_runs_on_a_folder_of_the_user_s_own_have_its_name_and_need_it_no_more(tm
     shutil.copy(path, tmp_path / "studies")
     monkeypatch.setattr("asap.records.study.studies_root", lambda: tmp_path / "studies")
     search, evaluation = load("mine").planned
-    assert search.name == "mine/asap-shapes-cpu-seed0" and "--dataset images/shapes" in search.command()
+    assert search.name == "mine/asap-shapes-cpu-seed0" and "--dataset images/shapes" in " ".join(search.command())
     pose_search(tmp_path / "runs", search, variant="shapes")
     pose(tmp_path / "runs", evaluation, 1.0, variant="shapes")
     assert results.problems() == []
@@ -104,6 +105,24 @@ def test_runs_on_a_folder_of_the_user_s_own_have_its_name_and_need_it_no_more(tm
     assert results.searches()["by_recipe"].all() and results.evaluations()["changed"].tolist() == ["channels"]
     assert "data name:shapes (fingerprint 0)" in provenance(search.name)
     assert all(frame.empty for frame in recorded())
+
+
+@pytest.mark.parametrize(("side", "scale", "given"), [(224, "cpu", ""), (64, "paper", ""), (300, "cpu", ", image_size: 32")])
+def test_an_evaluation_on_a_folder_that_is_gone_is_found(tmp_path, monkeypatch, side, scale, given):
+    """Stem and cutout were chosen from its images."""
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        (tmp_path / "images" / "shapes" / name).mkdir(parents=True)
+        Image.new("L", (side, side)).save(tmp_path / "images" / "shapes" / name / "0.png")
+    common = f"{{dataset: images/shapes, scale: {scale}, study: mine, seed: 0{given}}}"
+    (tmp_path / "mine.yaml").write_text(f"title: mine\nruns: [{{kind: evaluation, common: {common}, arms: {{A: {{cell: ASAP}}}}}}]\n")
+    (there,) = load("mine.yaml").planned
+    name = there.name
+    pose(tmp_path, there, 1.0)
+    shutil.rmtree(tmp_path / "images")
+    (gone,) = load("mine.yaml").planned
+    assert gone.name == name and gone.finished(tmp_path) is not None
+    assert not given or "image_size_32" in name
 
 
 def test_a_damaged_record_is_named_and_left_out_at_once(tmp_path):

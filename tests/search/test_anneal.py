@@ -15,7 +15,7 @@ def annealer(**given):
 
 def test_phi_is_eq_3_and_its_gradient_has_the_factor_one_over_t():
     method = annealer()
-    method.temperature = 0.37
+    method.set_temperature(0.37)
     with torch.no_grad():
         for alpha in method.alpha.values():
             alpha.copy_(torch.randn(alpha.shape))

@@ -9,6 +9,7 @@ import time
 import forked
 import pandas as pd
 import pytest
+import torch
 from conftest import SMALL_SEARCH
 from same import interrupted, same
 
@@ -135,6 +136,7 @@ def test_a_run_goes_on_with_the_threads_it_was_begun_with(tmp_path, monkeypatch,
     path.with_name("checkpoint.pt").unlink()  # nothing done yet: it may begin as it likes
     interrupted(monkeypatch, small_search, steps=1, threads=2)
     assert json.loads(path.read_text())["machine"]["threads"] == 2
+    assert torch.get_num_threads() == 1  # as before: a run without a number of its own does not inherit this one's
 
 
 def test_a_record_older_than_a_parameter_counts_as_at_its_default(tmp_path, monkeypatch, small_search, recorded):

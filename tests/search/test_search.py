@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from same import TIME_COLUMNS, same, timeless
 
 import asap
 from asap import cli
-from asap.paper.space import EDGE_RULES
+from asap.paper.space import CELL_KINDS, EDGE_RULES
 from asap.records.parameters import ParameterError, SearchParameters, make
 from asap.records.run import RecordError, Run
 from asap.search.loop import _Search, search
@@ -59,6 +60,20 @@ def test_same_seed_same_record_other_seed_other_record(small_search, recorded):
     a, b, c = recorded(), Run.open(small_search()), recorded(seed=1)
     same(a, b)
     assert not timeless(a).equals(timeless(c))
+
+
+def test_the_numbers_of_many_edges_and_epochs_are_kept():
+    """16 nodes have 152 edges, more than eight bits count."""
+    kinds = {kind: {name: np.ones((152, 2)) for name in ("alpha", "phi", "alive")} for kind in CELL_KINDS}
+    frame = _Search.frame(SimpleNamespace(p=SimpleNamespace(nodes=16), method=SimpleNamespace(operations=("a", "b")), history=[kinds] * 2))
+    assert sorted(set(frame["edge"])) == list(range(152)) and frame["target"].max() == 17 and frame["epoch"].tolist()[-1] == 2
+    assert np.iinfo(frame["epoch"].dtype).max >= 100_000
+
+
+@pytest.mark.parametrize("method", ["enas", "random"])
+def test_candidates_that_a_method_does_not_read_are_refused(method):
+    with pytest.raises(ParameterError, match="candidates must be paper"):
+        make(SearchParameters, {"method": method, "candidates": "darts"})
 
 
 def test_too_many_images_and_too_few():

@@ -40,8 +40,9 @@ def test_an_image_folder_is_read_once_and_cached(tmp_path, extension, options, v
     assert not left.exists()
     assert images.variant == variant and len(images.train) == 8 and images.classes == 2
     shutil.rmtree(tmp_path / "cifar10")  # the cache alone is the set
-    again = datasets.load("cifar10", tmp_path)
-    assert again.fingerprint == images.fingerprint and torch.equal(again.train.images, images.train.images)
+    for download in (False, True):
+        again = datasets.load("cifar10", tmp_path, download)
+        assert again.fingerprint == images.fingerprint and torch.equal(again.train.images, images.train.images)
 
 
 def test_a_damaged_cache_is_named(tmp_path):
@@ -82,8 +83,8 @@ def batches(pad=4, **options):
 def test_crop_and_flip_are_windows_of_the_padded_image():
     """Against a plain search: each augmented image is one of the 81 windows of its padded image, or its mirror."""
     split, mean, deviation, made = batches()
-    indices = torch.tensor([3, 7, 7, 11, 0])
-    images, labels = made.make(indices, torch.Generator().manual_seed(1))
+    images, labels = next(made.epoch(torch.Generator().manual_seed(1)))
+    indices = torch.randperm(20, generator=torch.Generator().manual_seed(1))[:5]
     assert images.shape == (5, 3, 32, 32) and images.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(labels, split.labels[indices])
     for image, i in zip(images, indices, strict=True):
@@ -103,6 +104,18 @@ def test_an_epoch_sees_each_image_at_most_once_and_depends_on_its_seed_alone():
     assert sorted(label for batch in first for label in batch) == sorted(torch.arange(20).remainder(10).tolist())
 
 
+@pytest.mark.parametrize("first", [1, 3, 4])
+def test_the_rest_of_an_epoch_is_that_of_the_whole_one(first):
+    """To the bit, and the images before it are not made."""
+    _, _, _, made = batches(cutout=8, autoaugment=True, color=True)
+    whole = list(made.epoch(torch.Generator().manual_seed(5)))[first:]
+    built, build = [], made._build
+    made._build = lambda numbers: built.append(1) or build(numbers)
+    rest = list(made.epoch(torch.Generator().manual_seed(5), first))
+    assert len(rest) == len(whole) == len(built) == 4 - first
+    assert all(torch.equal(a, b) for one, other in zip(rest, whole, strict=True) for a, b in zip(one, other, strict=True))
+
+
 def test_in_order_is_plain_normalisation():
     split, mean, deviation, made = batches()
     images = torch.cat([x for x, _ in made.in_order()])
@@ -112,7 +125,7 @@ def test_in_order_is_plain_normalisation():
 
 def test_cutout_zeroes_one_clipped_square():
     _, _, _, made = batches(pad=0, cutout=16)
-    images, _ = made.make(torch.arange(5), torch.Generator().manual_seed(2))
+    images, _ = next(made.epoch(torch.Generator().manual_seed(2)))
     for image in images:
         rows, columns = (image == 0).all(0).nonzero().T
         height, width = rows.max() - rows.min() + 1, columns.max() - columns.min() + 1

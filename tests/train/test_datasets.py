@@ -14,7 +14,7 @@ from PIL import Image
 from asap.cli import main
 from asap.networks.derived import Size
 from asap.paper.space import published_cells
-from asap.records.parameters import DATASETS, EvaluationParameters, make
+from asap.records.parameters import DATASETS, EvaluationParameters, SearchParameters, make
 from asap.train import augment, datasets
 from asap.train.batches import Batches, Split
 from asap.train.images import DataError
@@ -141,6 +141,8 @@ def test_imagenet_s_batches_depend_on_their_generator_alone(data, monkeypatch):
     assert len(batches) == 2
     first, again, other = ([x for x, _ in batches.epoch(torch.Generator().manual_seed(seed))] for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True)) and not torch.equal(first[0], other[0])
+    (rest,) = (x for x, _ in batches.epoch(torch.Generator().manual_seed(1), 1))  # from the second batch on, the first is not read
+    assert torch.equal(rest, first[1])
     with monkeypatch.context() as patch:  # nor on how many processes read the images
         patch.setattr(os, "sched_getaffinity", lambda process: range(3), raising=False)
         alike = [x for x, _ in batches.epoch(torch.Generator().manual_seed(1))]
@@ -187,6 +189,7 @@ def test_recipes_of_the_paper():
     assert image_net.squeeze_excitation and image_net.stem == "imagenet" and image_net.cutout == 0 and image_net.weight_decay == 1e-4
     assert recipe("cifar100", epochs=3).epochs == 3
     assert recipe("imagenet", "cpu").stem == "imagenet" and recipe("cifar100", "cpu").epochs == 5 and not recipe("svhn", "tiny").flip
+    assert [make(SearchParameters, {"scale": "paper", "dataset": name}).flip for name in ("svhn", "cifar10")] == [False, True]
 
 
 def test_color_is_torchvision_s_blends():
@@ -229,6 +232,11 @@ def test_every_published_cell_trains_a_step_on_every_data_set_s_shape(channels, 
         assert logits.shape == extra.shape == (2, classes), name
         (F.cross_entropy(logits, torch.zeros(2, dtype=torch.long)) + F.cross_entropy(extra, torch.ones(2, dtype=torch.long))).backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters()), name
+
+
+@pytest.mark.parametrize("stem", ["cifar", "imagenet"])
+def test_a_network_of_two_channels_is_built(stem):
+    assert Size(published_cells()["ASAP"]["genotype"], 2, 3, image_size=64, stem=stem, squeeze_excitation=True).parameters > 0
 
 
 def test_freiburg_and_imagenet_are_trained_and_tested_end_to_end(data, tmp_path, capsys):
