@@ -101,6 +101,11 @@ class Genotype:
         """The edges of the cell of this kind, `normal` or `reduce`."""
         return self.normal if kind == "normal" else self.reduce
 
+    @property
+    def placed(self) -> frozenset[tuple[str, Edge]]:
+        """The edges of both cells, each with its cell's kind."""
+        return frozenset((kind, edge) for kind in CELL_KINDS for edge in self.cell(kind))
+
     def concat(self, kind: str) -> tuple[int, ...]:
         """The nodes that make the output of the cell of this kind."""
         return self.normal_concat if kind == "normal" else self.reduce_concat

@@ -237,6 +237,11 @@ def run_folders(root: Path) -> Iterator[Path]:
                 yield folder
 
 
+def under_runs(text: str, root: Path) -> str:
+    """A message that begins with a path under a root, with `runs` in its place."""
+    return re.sub(f"^{re.escape(str(root))}(?=/)", "runs", text)
+
+
 def find_runs(root: Path) -> tuple[list[Run], list[str]]:
     """The finished runs under a root, and one line for each record left out.
 
@@ -247,7 +252,7 @@ def find_runs(root: Path) -> tuple[list[Run], list[str]]:
         try:
             run = Run.open(folder, finished=False)
         except RecordError as error:
-            problems.append(re.sub(f"^{re.escape(str(root))}(?=/)", "runs", str(error)))
+            problems.append(under_runs(str(error), root))
             continue
         if run.info["status"] == "finished":
             runs.append(run)

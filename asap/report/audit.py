@@ -69,10 +69,8 @@ def _common_edges(arm: str) -> str:
     rule = next(iter(rules)) if len(rules) == 1 else ""
     kept, of, other = 0, 0, 0
     for name in results.arm(results.searches(), STUDY, DECIDED)["run"] if rule else ():
-        own, ruled = results.record(name).genotype(), results.record(name).genotype(rule)
-        for kind in ("normal", "reduce"):
-            kept += len(set(own.cell(kind)) & set(ruled.cell(kind)))
-            of, other = of + len(own.cell(kind)), other + len(ruled.cell(kind))
+        own, ruled = results.record(name).genotype().placed, results.record(name).genotype(rule).placed
+        kept, of, other = kept + len(own & ruled), of + len(own), other + len(ruled)
     return f"of the {of} edges that the rule used here keeps, it keeps {kept}; it keeps {other} in all" if of else ""
 
 

@@ -13,7 +13,6 @@ from ..score.others import changed_edges
 from . import palette, results, verdicts
 from .display import DASH, rows_frame
 
-EDGES = 16  # of both cells of a genotype
 #: The methods that have a chosen cell in every epoch, and all of their arms that are drawn.
 ARMS = ("ASAP", "DARTS", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3", "Magnitude, p = 1", "Magnitude, p = 3")
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..records.run import MissingRecord
+from ..records.study import load
 from . import design, results, short, surrogate, tables, verdicts
 from .display import each
 from .inference import Difference, images_noise, p_value, same_images_noise
@@ -84,9 +85,10 @@ def _by_design(root: Path, labels: Sequence[str]) -> Verdict | None:
         ]
         least = found["detectable"][arm]
         said.append(f"{arm}: {'; '.join(by_judge)}; {names[judge]} could have shown {least:.2f} (power 80 %)")
-    counts = found["n"].to_dict()
+    looks = sorted(set(found["look"][list(labels)]))
+    counts = found["n"].to_dict() | {design.BASE: design.LOOKS[looks[-1]][design.BASE]}
     n = ", ".join(f"{counts[arm]} ({arm})" for arm in (design.BASE, *labels))
-    ours = f"other cells minus ASAP's, look {found['look'].max()}, simultaneous intervals. {'. '.join(said)}. "
+    ours = f"other cells minus ASAP's, look {' and '.join(map(str, looks))}, simultaneous intervals. {'. '.join(said)}. "
     return Verdict(f"{ours}{raw['score']['extrapolated'].sum()} of these scores are extrapolated", f"cpu, study design, n = {n}", verdict)
 
 
@@ -129,15 +131,16 @@ def accumulated_beats_magnitude(root: Path, what: str, pairs: Mapping[str, Seque
 
 
 def larger_than_the_published_cell_s(root: Path, what: str, dataset: str, kind: str, claimed: float = 0.0) -> Verdict:
-    """Each other published cell, or the random cells as one arm, against the published ASAP cell."""
+    """Each other published cell of the study `transfer`, or the random cells as one arm, against the published ASAP cell."""
     frame = results.evaluations(root)
     frame = frame[frame["by_recipe"] & (frame["dataset"] == dataset) & (frame["scale"] == "cpu") & frame["kind"].isin([kind, "published"])]
     frame = frame.assign(label=frame["cell"].mask(frame["kind"] == "random", design.RANDOM))
-    names = sorted(set(frame.loc[frame["kind"] == kind, "label"]) - {"asap"})
+    cells = {p.parameters.identity()["cell"].lower() for p in load("transfer").planned}
+    names = sorted(cell for cell in cells if cell != "asap" and not cell.startswith("random-")) if kind == "published" else [design.RANDOM]
     frame = one_copy(frame, "label", [["asap"], *([name] for name in names)])
     arms = {str(label): rows for label, rows in frame.groupby("label")}
     pairs = {name: (arms[name], arms["asap"]) for name in names if name in arms and "asap" in arms}
-    return _tested(root, what, pairs, [[name] for name in pairs], claimed=claimed)
+    return _tested(root, what, pairs, [[name] for name in names], claimed=claimed)
 
 
 def _at_paper_scale(root: Path, what: str, *widths: int) -> list[pd.DataFrame]:

@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..paper.space import CELL_KINDS
 from ..records.study import load
 from . import palette, results, tables
 from .benchmarks import EVALUATION_STEPS, SEARCH_ITERATIONS, cpu, gpus
@@ -15,7 +14,7 @@ from .display import DASH, each, rows_frame, spread
 from .methods_study import found
 
 #: Watts that a run keeps busy: assumptions, from the makers' thermal design powers, not measurements.
-CPU_CORE_WATTS, GTX_1080_TI_WATTS, H100_WATTS = 10, 250, 700
+WATTS = {"CPU core": 10, "GTX 1080 Ti": 250, "H100": 700, "H200": 700}
 #: What this project set out to reach on a CPU.
 TARGETS = {"search": 3.5, "evaluation": 2.0, "input": 20.0}
 
@@ -89,27 +88,29 @@ def timed() -> dict[str, pd.DataFrame]:
 
 def hour_rows() -> pd.DataFrame:
     """Hours and energy of each scale: recorded where a run was, else computed from a measured step."""
-    lines: list[tuple[str, str, str, float, float]] = []  # what, on what, from what, hours, watts
+    lines: list[tuple[str, str, str, float]] = []  # what, on what, from what, hours
     record, search, nothing = cpu(), "ASAP search, scale paper", "from the step, nothing pruned"
     for frame, text in ((results.searches().query("method == 'asap'"), "ASAP search"), (results.evaluations(), "evaluation")):
         plain = frame.query("scale in ('cpu', 'paper') and dataset == 'cifar10' and by_recipe")
         for (scale, device), runs in plain.groupby(["scale", "device"]):
-            on, watts = ("one CPU core", CPU_CORE_WATTS) if device == "cpu" else (str(device), H100_WATTS)
-            source = f"recorded, median of {len(runs)}"
-            lines.append((f"{text}, scale {scale}", on, source, runs["seconds"].median() / 3600, watts))
+            on, source = "one CPU core" if device == "cpu" else str(device), f"recorded, median of {len(runs)}"
+            lines.append((f"{text}, scale {scale}", on, source, runs["seconds"].median() / 3600))
     if record and "paper" in record["search"]:
         step = record["search"]["paper"]["our search"]["seconds"]
-        lines.append((search, "one CPU core", nothing, step * SEARCH_ITERATIONS / 3600, CPU_CORE_WATTS))
+        lines.append((search, "one CPU core", nothing, step * SEARCH_ITERATIONS / 3600))
     for gpu in gpus():
         evaluation = ("evaluation, scale paper", "from the step", EVALUATION_STEPS, gpu["evaluation"])
         for what, source, steps, variants in ((search, nothing, SEARCH_ITERATIONS, gpu["search"]["variants"]), evaluation):
             hours = {name: v["seconds"] * steps / 3600 for name, v in variants.items() if "plain" not in name}
-            lines += [(f"{what}, {name}", gpu["machine"]["device"], source, took, H100_WATTS) for name, took in hours.items()]
+            lines += [(f"{what}, {name}", gpu["machine"]["device"], source, took) for name, took in hours.items()]
     paper = tables.paper()["search"]
-    lines.append(("ASAP search, as printed", paper["hardware"], "the paper", paper["hours"], GTX_1080_TI_WATTS))
+    lines.append(("ASAP search, as printed", paper["hardware"], "the paper", paper["hours"]))
+
+    def energy(on: str, hours: float) -> str:
+        return next((f"{hours * watts / 1000:.3g}" for name, watts in WATTS.items() if name in on), DASH)
+
     return rows_frame(["what", "on", "from", "hours", "kWh, at most"], [
-        [what, on, source, f"{hours:.2f}" if hours < 100 else f"{hours:,.0f}", f"{hours * watts / 1000:.3g}"]
-        for what, on, source, hours, watts in lines
+        [what, on, source, f"{hours:.2f}" if hours < 100 else f"{hours:,.0f}", energy(on, hours)] for what, on, source, hours in lines
     ])  # fmt: skip
 
 
@@ -125,7 +126,7 @@ def precision() -> tuple[pd.DataFrame, list[float], list[float], list[str]]:
     ]
     rows = rows_frame(["precision", "n", "validation accuracy, %", "operations left", "epochs"], lines)
     cells = {(row.arm_precision, row.seed): results.record(row.run).genotype() for row in each(frame)}
-    edges = {key: {(kind, edge) for kind in CELL_KINDS for edge in cell.cell(kind)} for key, cell in cells.items()}
+    edges = {key: cell.placed for key, cell in cells.items()}
     seeds = frame["seed"].unique()
 
     def shares(other: str, same_seed: bool) -> list[float]:

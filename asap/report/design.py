@@ -75,16 +75,22 @@ def comparison(searches: pd.DataFrame, evaluations: pd.DataFrame, scores: pd.Dat
     detectable    the smallest difference that the look shows with probability 80 %
 
     Before a look has all its searches, nothing is computed. The scores are compared once every arm's are there, the errors of an arm once
-    its are and ASAP's. Of an arm the look's first seeds count. searches, evaluations: frames of `results`; scores: as `scores` reads it.
+    its are and ASAP's; adjusted, once their sizes are there too. Of an arm the look's first seeds count. What look 1 decides stays decided;
+    what it does not, look 2 decides once it is computed. searches, evaluations: frames of `results`; scores: as `scores` reads it.
     """
+    first, second = (_at_look(look, searches, evaluations, scores) for look in LOOKS)
+    later = (second["look"] > 0) & ~first["verdict"].isin([BETTER, WORSE])
+    return pd.concat([first[~later], second[later]]).sort_index()
+
+
+def _at_look(look: int, searches: pd.DataFrame, evaluations: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """`comparison` at one look."""
     labels = results.first_arm(searches, *STUDIES)
     plain = searches.assign(arm=labels)[labels.isin(list(LOOKS[1])) & (searches["variant"] == DATA)]
     plain = plain[pd.to_datetime(plain["started"], utc=True) >= FIXED].sort_values("seed")
-    counts = {arm: int((plain["arm"] == arm).sum()) for arm in LOOKS[1] if arm != RANDOM}
-    reached = [look for look, arms in LOOKS.items() if all(counts[arm] >= n for arm, n in arms.items() if arm != RANDOM)]
-    look = max(reached, default=0)
-    of = LOOKS[max(look, 1)]
-    ended = {arm: plain[plain["arm"] == arm].head(of[arm])["run"].tolist() for arm in counts}
+    of = LOOKS[look]
+    ended = {arm: plain[plain["arm"] == arm].head(n)["run"].tolist() for arm, n in of.items() if arm != RANDOM}
+    done, total = sum(map(len, ended.values())), sum(of.values()) - of[RANDOM]
     cells = pd.DataFrame(
         [(arm, cell) for arm, group in [*ended.items(), (RANDOM, RANDOM_CELLS)] for cell in group], columns=["arm", "cell"]
     )
@@ -93,21 +99,21 @@ def comparison(searches: pd.DataFrame, evaluations: pd.DataFrame, scores: pd.Dat
     millions = sizes | {cell: n / 1e6 for cell, n in _by_cell(scores, "parameters").items()}
     cells["far"] = cells["cell"].isin(scores.loc[scores["extrapolates"].astype(str) == "True", "cell"])
     cells["size"] = np.log(cells["cell"].map(millions).astype(float))
-    total = sum(n for arm, n in LOOKS[1].items() if arm != RANDOM)
-    searching = f"look 1 is not complete: {sum(min(counts[arm], LOOKS[1][arm]) for arm in counts)} of {total} searches"
     rows = []
     for outcome, values, better in (("score", _by_cell(scores, "score"), 1), ("error", _by_cell(tested, "error"), -1)):
         known = cells.assign(value=cells["cell"].map(values).astype(float)).dropna(subset="value")
-        have = known.groupby("arm").size()
         least = of if outcome == "score" else {**of, RANDOM: 2}  # of the random cells, as many as are evaluated
-        short = [arm for arm, n in least.items() if have.get(arm, 0) < n]
-        if not look:
-            waiting = dict.fromkeys(of, searching)
-        elif short and (outcome == "score" or BASE in short):
-            waiting = dict.fromkeys(of, f"look {look} waits for the {outcome} of every cell of {', '.join(short)}")
-        else:
-            waiting = {arm: f"look {look} waits for the {outcome} of every cell of {arm}" for arm in short}
         for adjusted, frame in ((False, known), (True, known.dropna(subset="size"))):
+            have = frame.groupby("arm").size()
+            short = [arm for arm, n in least.items() if have.get(arm, 0) < n]
+            together = list(of) if outcome == "score" or BASE in short else []
+            what = f"{outcome}{' and the size' * adjusted}"
+            if done < total:
+                waiting = dict.fromkeys(of, f"look {look} is not complete: {done} of {total} searches")
+            elif short and together:
+                waiting = dict.fromkeys(together, f"look {look} waits for the {what} of every cell of {', '.join(short)}")
+            else:
+                waiting = {arm: f"look {look} waits for the {what} of every cell of {arm}" for arm in short}
             rows += [{"outcome": outcome, "adjusted": adjusted, **row} for row in _compared(frame, adjusted, better, look, waiting)]
     return pd.DataFrame(rows, columns=COLUMNS)
 

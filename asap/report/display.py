@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from ..records.parameters import checkout
 from ..records.run import Run
 from . import palette, results
-from .inference import Difference, bracket, holm, number
+from .inference import Difference, bracket, holm, number, p_value
 
 DASH = "–"
 #: The address of the repository, where commits are to be links.
@@ -204,9 +204,10 @@ def counted(values: Iterable[float], digits: int = 2) -> str:
 
 def difference_rows(tests: Mapping[str, Difference], what: str, n: str = "n") -> pd.DataFrame:
     """Differences in points, one row a test, their p values corrected together. n: what is counted."""
-    adjusted = holm([test.p() for test in tests.values()])
+    adjusted, family = holm([test.p() for test in tests.values()]), sum(test.testable for test in tests.values())
     return rows_frame([what, n, "difference", "95 % interval", "p (Holm)", "could be shown"], [
-        [name, str(test.n), f"{test.mean:+.2f}", bracket(test.interval()), number(p), number(test.detectable(), 1)]
+        [name, str(test.n), f"{test.mean:+.2f}", bracket(test.interval()), p_value(p).removeprefix("= "),
+         number(test.detectable(max(1, family)), 1)]
         for (name, test), p in zip(tests.items(), adjusted, strict=True) if test.n
     ])  # fmt: skip
 
@@ -218,5 +219,5 @@ def how_to_read(rows: pd.DataFrame) -> str:
     test = "Student's t test of the pairs" if "pairs" in rows else "Welch's t test of unpaired runs, and n is that of the smaller arm"
     return (
         f"The interval and the p value are those of {test}; the p values have Holm's correction over the rows. *Could be shown* is the "
-        "smallest difference that so many show with a probability of 80 %. One run has no test."
+        "smallest difference that so many show with a probability of 80 % after that correction. One run has no test."
     )

@@ -29,7 +29,7 @@ ASAP, EQ13 = "ASAP", "Pruning by Eq. 13"
 #: The methods of the front page's figure, and the arms of the studies `methods` and `design` that they gather.
 GROUPS = {
     "ASAP": ASAP, "DARTS": "DARTS", "DARTS, second order": "DARTS", "DARTS, without none": "DARTS",
-    "ASAP, by its threshold": ASAP, **{f"{name}, p = {p}": EQ13 for name in ("Accumulated gradient", "Magnitude") for p in (1, 3)},
+    **{f"{name}, p = {p}": EQ13 for name in ("Accumulated gradient", "Magnitude") for p in (1, 3)},
     "ENAS": "ENAS", "Random search": "Random search",
 }  # fmt: skip
 
@@ -63,8 +63,8 @@ def paper_search() -> str:
         edges = f"{row.undecided} of {row.edges} edges undecided{cut}"
         return f"One search at the paper's own scale has ended after {row.epochs_run:.0f} epochs with {edges}."
     for row in each(results.unfinished().query("run == @PAPER_RUN")):
-        how = "failed" if row.status == "failed" else "is running"
-        said = f"One search at the paper's own scale {how}, after {row.epochs_run} of {row.epochs} epochs"
+        how = "failed after" if row.status == "failed" else "has not ended:"
+        said = f"One search at the paper's own scale {how} {row.epochs_run} of {row.epochs} epochs{' are recorded' * (how[0] == 'h')}"
         return f"{said}; nothing of it is counted. A search of the paper's size may end otherwise than small ones."
     return "A search at the paper's own scale has no finished record yet; it may end otherwise than small ones."
 
@@ -83,7 +83,7 @@ def grouped() -> pd.DataFrame:
     frame, _ = recorded()
     label = results.first_arm(frame, "methods", *design.STUDIES, "certified")
     readings = (frame["arm_sensitivity"] != "") & (label == "")
-    return frame.assign(group=label.map(GROUPS).mask(readings, ASAP)).dropna(subset="group")
+    return results.once(frame.assign(label=label, group=label.map(GROUPS).mask(readings, ASAP))).dropna(subset="group")
 
 
 def scored() -> dict[str, pd.DataFrame]:

@@ -18,7 +18,7 @@ Columns of `searches()` and `evaluations()`, one row a run, ordered by run:
     epochs_run, seconds    epochs done; wall-clock seconds of the whole run
     device, processor, threads, clock, commit, torch, started, ended   hardware and software; clock: of the steps' seconds, `process`
                      (CPU time), `events` (GPU time) or `wall`
-    clocked          whether the steps were timed by a clock that other processes do not disturb
+    clocked          whether the steps were timed by a clock that other processes do not disturb, and computed no certificates
 
 of `searches()` alone:
 
@@ -74,7 +74,7 @@ from ..errors import UserError
 from ..records import study as studies
 from ..records.parameters import UNCOMMITTED, runs_root
 from ..records.recorder import write_atomically
-from ..records.run import RecordError, Run, failures, run_folders
+from ..records.run import RecordError, Run, failures, run_folders, under_runs
 from . import rows
 
 FILES = ("searches.csv", "evaluations.csv")
@@ -147,11 +147,18 @@ def sizes(root: Path, network: str = "cifar10") -> dict[tuple[str, int], dict[st
 
 
 def first_arm(frame: pd.DataFrame, *names: str) -> pd.Series:
-    """The arm of each row in the first of these studies that plans it; "" where none does."""
+    """The arm of each row in the first of these studies that plans it; "" where none does. ASAP with its certificates recorded is ASAP."""
     label = pd.Series("", index=frame.index, dtype=str)
     for study in names:
         label = label.where(label != "", frame[f"arm_{study}"])
-    return label
+    return label.replace("ASAP, by its threshold", "ASAP")
+
+
+def once(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows with their arm in `label`, less those of an ASAP search that another row is to the bit, without its certificates."""
+    ordered = frame.sort_values("arm_certified", kind="stable")
+    twice = ordered["label"].eq("ASAP") & ordered.duplicated(["label", "scale", "copy", "seed"])
+    return frame[~frame.index.isin(ordered.index[twice])]
 
 
 def arm(frame: pd.DataFrame, study: str, *labels: str) -> pd.DataFrame:
@@ -214,10 +221,11 @@ def _frames(root: Path, files: tuple[tuple[str, int, int], ...]) -> _Results:
             row = rows.described(run) | {f"arm_{study}": arms.get(study, "") for study in names}
             course = rows.course(run) if kind == "search" else pd.DataFrame()
             row |= rows.search(run, course) if kind == "search" else rows.evaluation(run)
-            row["parameters_36"] = millions.get(row.get("cell", run.name), float("nan"))
+            own = "" if row.get("rule") else row.get("cell", run.name)  # sizes are of the cells by the search's own rule
+            row["parameters_36"] = millions.get(own, float("nan"))
         except (OSError, KeyError, ValueError, TypeError, UserError) as error:
             said = str(error) if isinstance(error, UserError) else f"{folder} is not readable ({error!r})"
-            lines.append(said.replace(str(root), "runs"))
+            lines.append(under_runs(said, root))
             continue
         runs[run.name] = run
         found[kind].append(row)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..paper.space import published_cells
+from ..paper.space import ASAP_OPERATIONS, DARTS_OPERATIONS, edges, published_cells
 from ..records.data import set_fingerprint
 from ..records.parameters import DATASETS, make
 from ..records.run import Run
@@ -80,7 +80,7 @@ def described(run: Run) -> dict[str, Any]:
         "seconds": run.outcome.get("seconds"),
         **{name: machine.get(name) for name in ("device", "processor", "threads", "torch")},
         "clock": clock,
-        "clocked": clock != "wall",
+        "clocked": clock != "wall" and recorded.get("prune_rule", "threshold") == "threshold",
         "commit": machine["git_commit"],
         "started": info["started"],
         "ended": info["ended"],
@@ -89,14 +89,16 @@ def described(run: Run) -> dict[str, Any]:
 
 def course(run: Run) -> pd.DataFrame:
     """The epochs of a search, with what is derived from them."""
-    frame = run.epochs()
+    frame, p = run.epochs(), run.parameters
     left = frame["operations_normal"] + frame["operations_reduce"]
+    candidates = DARTS_OPERATIONS if p.get("candidates") == "darts" else ASAP_OPERATIONS
+    start = 2 * len(edges(p["nodes"])) * len(candidates)
     return frame.assign(
         run=run.name,
         left=left,
-        density=left / left.iloc[0],
+        density=left / start,
         fall=-100 * frame["validation_accuracy"].diff(),
-        pruned=left.diff() < 0,
+        pruned=left < left.shift(fill_value=start),
         steps_seconds=frame["seconds_weights"] + frame["seconds_alpha"],
         time=frame["epoch"] / frame["epoch"].iloc[-1],
         entropy=(frame["entropy_normal"] + frame["entropy_reduce"]) / 2,
@@ -105,17 +107,17 @@ def course(run: Run) -> pd.DataFrame:
 
 def search(run: Run, course: pd.DataFrame) -> dict[str, Any]:
     """The columns of a search alone."""
-    outcome, edges = run.outcome, 2 * sum(2 + node for node in range(run.parameters["nodes"]))
+    outcome, start = run.outcome, round(course["left"].iloc[0] / course["density"].iloc[0])
     cut, anew = outcome.get("cut", {"operations": {}, "genotype": {}}), outcome.get("cut_images") == "augmented"
     learns = (course["alpha_steps"] > 0) & (run.parameters["method"] != "random")  # whose steps only score cells
-    full = course[learns & (course["left"] == course["left"].iloc[0])]
+    full = course[learns & (course["left"] == start)]
     minutes, full_minutes = course["steps_seconds"].sum() / 60, full["steps_seconds"].median() / 60
     pruned = course[course["pruned"]]
     return {
         "decided": outcome["decided"],
         "undecided": sum(outcome["undecided_edges"].values()),
-        "edges": edges,
-        "operations": course["left"].iloc[0],
+        "edges": 2 * len(edges(run.parameters["nodes"])),
+        "operations": start,
         "operations_left": sum(outcome["operations_left"].values()),
         "parameters_left": outcome["parameters_left"],
         "accuracy": 100 * outcome["validation_accuracy"],

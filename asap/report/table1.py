@@ -123,8 +123,8 @@ def against_asap(evaluations: pd.DataFrame) -> pd.DataFrame:
 
 
 def arm(runs: pd.DataFrame) -> pd.Series:
-    """The arm of each run in the study `methods`, or in the design."""
-    return results.first_arm(runs, "methods", *design.STUDIES)
+    """The arm of each run in the study `methods`, in the design, or in `certified`."""
+    return results.first_arm(runs, "methods", *design.STUDIES, "certified")
 
 
 def own_rows(evaluations: pd.DataFrame) -> pd.DataFrame:

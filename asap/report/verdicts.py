@@ -39,7 +39,8 @@ Values = Sequence[float] | pd.Series
 ACCUMULATED = ("Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
 MAGNITUDE = ("Magnitude, p = 1", "Magnitude, p = 3")
 LIKE_FOR_LIKE = "Pruning once an epoch"
-STUDIES = ("methods", "design", "design2", "sensitivity", "ends")  # whose arms are compared; an arm has one name in all of them
+#: The studies whose arms are compared; an arm has one name in all of them.
+STUDIES = ("methods", "design", "design2", "certified", "sensitivity", "ends")
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     label = results.first_arm(frame, *STUDIES)
     if "kind" in frame:
         label = label.mask((frame["kind"] == "random") & frame["by_recipe"] & (frame["dataset"] == "cifar10"), "Random cells")
-    return frame.assign(label=label)
+    return results.once(frame.assign(label=label))
 
 
 def arms(root: Path | None, *groups: Sequence[str], kind: str = "search", without: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
@@ -192,7 +193,7 @@ def compared(
 ) -> dict[str, pd.DataFrame]:
     """The `arms` of at least so many groups, the first among them. Raises `MissingRecord` where they are not recorded.
 
-    clocked: only runs whose clock other processes do not disturb.
+    clocked: only runs that are.
     """
     found = arms(root, *groups, kind=kind, without=without)
     if clocked:
@@ -204,11 +205,18 @@ def compared(
 
 
 def scale_of(*frames: pd.DataFrame) -> str:
-    """`cpu, n = 3`; of two arms `cpu, n = 2 (ASAP), 5 (Random cells)`, of more `cpu, n = 1 to 3`. The pilot is named so."""
+    """`cpu, n = 3`; of two arms `cpu, n = 2 (ASAP), 5 (Random cells)`, of more `cpu, n = 1 to 3`. The pilot is named so.
+
+    n counts runs, of random cells the cells.
+    """
+
+    def count(frame: pd.DataFrame) -> int:
+        return frame["cell"].nunique() if "label" in frame and set(frame["label"]) == {"Random cells"} else len(frame)
+
     first = frames[0].iloc[0]
     pilot = ", pilot" if "-jpeg" in first["variant"] else ""
-    counts = sorted({len(frame) for frame in frames})
-    named = {frame["label"].iloc[0]: len(frame) for frame in frames if "label" in frame}
+    counts = sorted({count(frame) for frame in frames})
+    named = {frame["label"].iloc[0]: count(frame) for frame in frames if "label" in frame}
     if len(counts) > 1 and len(named) == 2:
         told = ", ".join(f"{n} ({label})" for label, n in sorted(named.items()))
     else:

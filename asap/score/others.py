@@ -30,8 +30,7 @@ SPACES = {("s1", "cifar10"): "DARTS in space S1, CIFAR-10", ("s3", "svhn"): "DAR
 
 def changed_edges(cells: list[Genotype]) -> np.ndarray:
     """(epochs − 1,): of the edges of both cells, how many the chosen cell has that that of the epoch before had not."""
-    edges = [{(kind, edge) for kind in ("normal", "reduce") for edge in cell.cell(kind)} for cell in cells]
-    return np.array([len(now - before) for before, now in pairwise(edges)], dtype=float)
+    return np.array([len(now.placed - before.placed) for before, now in pairwise(cells)], dtype=float)
 
 
 def _supernets(data: Path) -> Iterator[tuple[str, str, list[np.ndarray], list[np.ndarray]]]:

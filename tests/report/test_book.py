@@ -162,8 +162,8 @@ def test_the_front_page_s_claims_exist_and_the_paper_s_search_is_counted_only_wh
     recorder = Recorder(tmp_path / front.PAPER_RUN, "search", given.identity(), data={"variant": "v", "fingerprint": "f"}, machine=MACHINE)
     recorder.write("epochs.csv", [{"epoch": 1}, {"epoch": 2}])
     recorder.close()
-    said = "One search at the paper's own scale {}, after 2 of 50 epochs; nothing of it is counted."
-    assert front.paper_search().startswith(said.format("is running"))
+    said = "One search at the paper's own scale has not ended: 2 of 50 epochs are recorded; nothing of it is counted."
+    assert front.paper_search().startswith(said)
     assert not len(results.searches()) and "cannot be told" in front.key_rows(claims.judged()).iloc[0, 1]
 
 

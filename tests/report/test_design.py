@@ -127,6 +127,36 @@ def test_the_second_look_takes_twice_the_searches_and_its_own_level():
     assert row["detectable"] < of(between, "DARTS")["detectable"]
 
 
+def test_what_the_first_look_decides_stays_decided():
+    """Also while the second look's searches are there and their scores and errors are not, and where the second look would not say so."""
+    searches, evaluations, scores = frames(LOOKS[2], {"DARTS": 92.0, "ENAS": 90.05})
+    first = searches.groupby("arm_design")["run"].head(8).tolist()
+    early = [name for arm in FIRST for name in searches.loc[searches["arm_design"] == arm, "run"].head(LOOKS[1][arm])] + design.RANDOM_CELLS
+    known, tested = scores[scores["cell"].isin(early)], evaluations[evaluations["cell"].isin(early)]
+    frame = design.comparison(searches, tested, known)
+    assert len(first) == 8 * 6 and set(frame["look"]) <= {0, 1}
+    for outcome in ("score", "error"):
+        assert (of(frame, "DARTS", outcome)["verdict"], of(frame, "DARTS", outcome)["n"]) == (WORSE, 6)
+    late = (scores["cell"].str.contains("DARTS")) & ~scores["cell"].isin(early)
+    frame = design.comparison(searches, evaluations, scores.assign(score=scores["score"].mask(late, 88.0)))
+    assert (of(frame, "DARTS")["verdict"], of(frame, "DARTS")["look"], of(frame, "DARTS")["n"]) == (WORSE, 1, 6)
+    assert (of(frame, "ENAS")["look"], of(frame, "ENAS")["n"]) == (2, 8)  # what it left open is decided at the second
+
+
+@pytest.mark.parametrize("sized", [0, 1, 20])
+def test_an_adjusted_comparison_waits_for_the_sizes(sized):
+    """Of evaluated cells of which some have no size: none of an arm, but one, or many."""
+    searches, evaluations, scores = frames(LOOKS[1], {"DARTS": 92.0})
+    without = {"parameters_36": np.nan}
+    frame = design.comparison(
+        searches.assign(parameters_36=searches["parameters_36"].where(np.arange(len(searches)) < sized)), evaluations.assign(**without),
+        scores.iloc[:0],
+    )  # fmt: skip
+    assert [of(frame, "DARTS", "error", adjusted)["verdict"] == WORSE for adjusted in (False, True)] == [True, sized == 20]
+    waits = of(frame, "ENAS", "error", adjusted=True)
+    assert waits["look"] == 0 and waits["verdict"].startswith("look 1 waits for the error and the size of every cell of")
+
+
 def test_without_scores_it_says_so(tmp_path):
     frame = design.recorded(tmp_path)
     assert set(frame["verdict"]) == {"look 1 is not complete: 0 of 30 searches"} and design.scores(tmp_path).empty

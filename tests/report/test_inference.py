@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from asap.report.display import difference_rows
 from asap.report.inference import PERMUTATIONS, Difference, bracket, holm, images_noise, p_value, pair, rank_correlation, same_images_noise
 
 
@@ -86,3 +87,8 @@ def test_a_rank_correlation_s_probability_is_exact_of_few_and_bounded_of_many():
 
 def test_a_p_value_is_never_said_to_be_0():
     assert [p_value(p) for p in (0.0314, 0.0, float("nan"))] == ["= 0.031", "< 0.0001", "–"]
+    clear, close = Difference((9.0, 9.1, 9.05), (1.0, 1.1, 1.05)), Difference((1.0, 1.9, 1.1), (1.0, 1.5, 1.0))
+    tests = {"a": clear, "b": close, "c": Difference((1.0,), (2.0,))}
+    rows = difference_rows(tests, "cell")
+    assert rows["p (Holm)"][0] not in ("0.00", "0") and rows["p (Holm)"][2] == "–"
+    assert float(rows["could be shown"][1]) == round(tests["b"].detectable(2), 1) != round(tests["b"].detectable(), 1)

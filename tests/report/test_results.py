@@ -7,13 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from posed import cut, pose, pose_search
 
 from asap.records.recorder import Recorder
 from asap.records.study import load, studies_root
-from asap.report import results
+from asap.report import results, rows
 from asap.report.display import provenance
 from asap.report.front import recorded
 
@@ -123,6 +124,14 @@ def test_an_evaluation_on_a_folder_that_is_gone_is_found(tmp_path, monkeypatch, 
     (gone,) = load("mine.yaml").planned
     assert gone.name == name and gone.finished(tmp_path) is not None
     assert not given or "image_size_32" in name
+
+
+def test_what_is_pruned_in_the_first_epoch_counts():
+    frame = pd.DataFrame({"epoch": [1, 2], "operations_normal": [90, 80], "operations_reduce": [98, 98], "validation_accuracy": [0.5, 0.6]})
+    frame = frame.assign(seconds_weights=1.0, seconds_alpha=1.0, entropy_normal=0.9, entropy_reduce=0.9, alpha_steps=78)
+    run = SimpleNamespace(name="study/run", epochs=lambda: frame, parameters={"nodes": 4, "candidates": "paper", "method": "asap"})
+    course = rows.course(run)
+    assert course["pruned"].tolist() == [True, True] and course["density"].tolist() == [188 / 196, 178 / 196]
 
 
 def test_a_damaged_record_is_named_and_left_out_at_once(tmp_path):

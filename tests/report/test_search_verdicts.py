@@ -64,6 +64,8 @@ SEARCHES = [
     ("Gradual pruning", {"ASAP": timed(60, 60, 60, 60), "annealed": timed(60, 60, 60)}, FAILS),
     ("lowest search cost", {"ASAP": [{}, {}], "DARTS": timed(90, 91), "ENAS": timed(70, 71)}, HOLDS),
     ("lowest search cost", {"ASAP": [{}, {}], "DARTS": timed(90, 91), "ENAS": timed(1, 1)}, FAILS),
+    ("lowest search cost", {"ASAP": [{}, {}], "DARTS": timed(90, 91)}, OPEN),  # ENAS' is not known
+    ("lowest search cost", {"ASAP": [{}, {}], "ENAS": timed(1, 1)}, FAILS),
     ("lowest search cost", {"ASAP": [{"machine": {"clock": "wall"}}] * 2, "DARTS": [{}] * 2}, OPEN),  # no clock of its own
 ]  # fmt: skip
 
@@ -80,6 +82,18 @@ def test_the_searches_of_a_pilot_do_not_join_the_others(tmp_path):
     for seed in (100, 101):
         pose_search(tmp_path, plans("design")["search", "ASAP", seed], variant="cifar10")
     assert (found := judge(tmp_path, "converges to a single")).verdict == HOLDS and found.scale == "cpu, n = 2"
+
+
+def test_a_search_with_and_without_its_certificates_counts_once(tmp_path):
+    """They are one search to the bit; the one without them is timed."""
+    watched = plans("certified")["search", "ASAP, by its threshold", 0]
+    pose_search(tmp_path, watched, **LEFT)
+    assert (found := judge(tmp_path, "converges to a single")).scale == "cpu, n = 1"
+    assert set(verdicts.arms(tmp_path, ["ASAP"])["ASAP"]["run"]) == {watched.name}
+    run_searches(tmp_path, {"ASAP": [LEFT, LEFT]})
+    assert (found := judge(tmp_path, "converges to a single")).scale == "cpu, n = 2" and found.verdict == FAILS
+    (plain,) = verdicts.arms(tmp_path, ["ASAP"]).values()
+    assert sorted(plain["seed"]) == [0, 1] and plain["clocked"].all() and watched.name not in set(plain["run"])
 
 
 def ends(accuracy, one_operation, derived, noise=0.0):
@@ -100,6 +114,9 @@ def ends(accuracy, one_operation, derived, noise=0.0):
 )
 def test_the_highest_accuracy_is_asked_at_every_stage_of_asap_itself(tmp_path, asap, darts, verdict):
     run_searches(tmp_path, {"ASAP": asap, "DARTS": darts, verdicts.LIKE_FOR_LIKE: ends(90, 90, 90)})
+    of_two = judge(tmp_path, "highest_at_the_end").verdict  # a superlative waits for every other, its counterexample does not
+    assert of_two == (OPEN if verdict in (HOLDS, SEEN) else verdict)
+    run_searches(tmp_path, {"ENAS": ends(30, 5, 5), "Accumulated gradient, p = 1": ends(10, 5, 5)})
     assert judge(tmp_path, "highest_at_the_end").verdict == verdict
 
 
