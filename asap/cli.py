@@ -247,16 +247,16 @@ def _plot(given: dict[str, Any]) -> int:
 def _runs(given: dict[str, Any]) -> int:
     from .records.run import RecordError, Run, run_folders
 
-    for folder in run_folders(runs_root(given["runs_root"])):
+    root = runs_root(given["runs_root"])
+    if not root.exists():
+        print(f"there is no folder {root}", file=sys.stderr)
+    for folder in run_folders(root):
         try:
-            info = Run.open(folder, finished=False).info
+            run = Run.open(folder, finished=False)
         except RecordError as error:
             print(f"damaged    {error}")
             continue
-        outcome = info.get("outcome", {})
-        figures = " ".join(f"{k}={outcome[k]}" for k in ("test_error", "validation_accuracy", "epochs", "seconds") if k in outcome)
-        figures += f"  warning: {outcome['warning']}" if "warning" in outcome else ""
-        print(printable(f"{info['status']:10} {info['kind']:10} {folder}  {figures}"))
+        print(printable(f"{run.info['status']:10} {run.info['kind']:10} {folder}  {run.told()}"))
     return 0
 
 
@@ -273,8 +273,14 @@ def _study(given: dict[str, Any]) -> int:
         from .train.jobs import run_left
 
         return 1 if run_left(load(given["name"]), root, jobs, minutes) else 0
+    status = 0
     for name in [given["name"]] if given["name"] else names():
-        study = load(name)
+        try:
+            study = load(name)
+        except UserError as error:
+            print(f"asap: {error}", file=sys.stderr)
+            status = 2
+            continue
         if given["commands"]:
             print("".join(shlex.join(["asap", *p.command(given["runs_root"])]) + "\n" for p in study.left(root)), end="")
             continue
@@ -282,13 +288,15 @@ def _study(given: dict[str, Any]) -> int:
         if given["name"]:
             for planned in study.planned:
                 try:
-                    state = run.info["status"] if (run := planned.record(root)) else "missing"
+                    run = planned.record(root)
+                    state, told = (run.info["status"], f"  {run.told()}") if run else ("missing", "")
                 except RecordError as error:
-                    state = f"damaged ({error})"
+                    state, told = f"damaged ({error})", ""
                 about = "" if (seconds := left.get(planned.name)) is None else f"  about {seconds / 60:.0f} min"
-                print(printable(f"{state:9} {planned.kind:10} {planned.label:32} {planned.name}{about}"))
-        print(f"{printable(study.name)}: {len(study.planned) - len(left)} of {len(study.planned)} runs finished; the rest {duration(left)}")
-    return 0
+                print(printable(f"{state:9} {planned.kind:10} {planned.label:32} {planned.name}{told}{about}"))
+        rest = f"; the rest {duration(left)}" if left else ""
+        print(f"{printable(study.name)}: {len(study.planned) - len(left)} of {len(study.planned)} runs finished{rest}")
+    return status
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ own line.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import os
 import subprocess
@@ -79,8 +80,10 @@ class Common:
 
     def __post_init__(self) -> None:
         check(self)
-        named, sets = self.dataset in DATASETS, ", ".join(DATASETS)
-        self._agree(f"dataset must be one of {sets}, or an image folder, not {shown(self.dataset)}", named or bool(self.folder))
+        named, close = self.dataset in DATASETS, difflib.get_close_matches(self.dataset.lower(), DATASETS, 1, 0.8)
+        why = f"did you mean {close[0]}?" if close else "there is no such folder"
+        sets = f"{', '.join(DATASETS)}, or an image folder, not {shown(self.dataset)} ({why})"
+        self._agree(f"dataset must be one of {sets}", named or bool(self.folder))
         self._agree("folder is found from dataset: give the folder's path to --dataset", not named or not self.folder)
         self._agree(f"image_size must be 0 or at least 8, not {self.image_size}", not 0 < self.image_size < 8)
         self._agree(f"study must be a plain folder name, not {shown(self.study)}", self.study.replace("-", "").replace("_", "").isalnum())

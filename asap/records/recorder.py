@@ -15,7 +15,7 @@ import filelock
 import pandas as pd
 
 from .data import same_data
-from .run import CHECKPOINT, MissingRecord, RecordError, digest_of, failures, own_digest, read_info, to_json
+from .run import CHECKPOINT, MissingRecord, RecordError, Run, digest_of, failures, own_digest, read_info, to_json
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -82,7 +82,10 @@ class Recorder:
                 known = {name: value for name, value in info["parameters"].items() if name in identity}
                 raise RecordError(f"{folder} holds a run of other parameters: {difference({**identity, **known}, dict(identity))}")
             if info["status"] == "finished":
-                return info
+                try:
+                    return Run.open(folder).info
+                except RecordError as error:
+                    raise RecordError(f"{error}; delete the folder, and the run is made anew") from None
             history = {"opened": info.get("opened"), "commits": info.get("commits"), "failures": failures(info)}
             return {**named, "parameters": info["parameters"], **{key: of for key, of in history.items() if of}}  # all else is said anew
 

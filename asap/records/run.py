@@ -4,7 +4,7 @@
     epochs.csv             one row an epoch
     architecture.parquet   a search: one row for each epoch, cell kind, edge and operation
     genotype.json          a search that finished: its cell
-    test.json              an evaluation that finished: its test error, and which test images it got wrong
+    test.json              an evaluation that finished: its test error, how many it got wrong of each class, and which images
     results.csv            a study of the theory: one row a simulation
     weights.pt             an evaluation that finished: its network; never committed
     checkpoint.pt          while it runs; deleted when it finishes, never committed
@@ -98,11 +98,12 @@ class Run:
     info: dict[str, Any]
 
     @classmethod
-    def open(cls, folder: Path, finished: bool = True) -> Run:
+    def open(cls, folder: str | Path, finished: bool = True) -> Run:
         """The run in this folder, its files checked against their digests.
 
         Raises `RecordError` where it is missing or damaged, or (`finished`) has not finished.
         """
+        folder = Path(folder)
         info = read_info(folder)
         if finished and info["status"] != "finished":
             raise RecordError(f"{folder} did not finish: its status is {info['status']}")
@@ -147,6 +148,15 @@ class Run:
     @property
     def outcome(self) -> dict[str, Any]:
         return dict(self.info.get("outcome", {}))
+
+    def told(self) -> str:
+        """What it came to, with what it warns of; of one that has not finished, how far it is, or why it failed."""
+        known = {key: self.outcome[key] for key in ("test_error", "validation_accuracy", "epochs", "seconds") if key in self.outcome}
+        said = [f"{key}={value:.6g}" for key, value in known.items()]
+        if self.info["status"] != "finished" and (self.folder / "epochs.csv").is_file():
+            said.append(f"{len(self.epochs())} of {self.parameters.get('epochs')} epochs")
+        said += [f" warning: {self.outcome['warning']}"] if "warning" in self.outcome else []
+        return " ".join(said + failures(self.info)[-1:] * (self.info["status"] == "failed"))
 
     def epochs(self) -> pd.DataFrame:
         """epochs.csv: one row an epoch."""

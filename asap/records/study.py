@@ -153,7 +153,7 @@ def names() -> list[str]:
 
 def load(name: str) -> Study:
     """The study of this name, or in this file. Raises `StudyError`, one line, where it is missing or makes no sense."""
-    path = Path(name) if name.endswith(".yaml") else studies_root() / f"{name}.yaml"
+    path = Path(name) if name.endswith((".yaml", ".yml")) else studies_root() / f"{name}.yaml"
     try:
         content = yaml.load(read_content(path, 10**6).decode("utf-8"), _Loader)
     except FileNotFoundError:
@@ -174,7 +174,8 @@ def plan(name: str, content: Mapping[str, Any]) -> Study:
         if set(content) != {"title", "runs"}:
             raise StudyError("a study has a title and runs, nothing else")
     except (KeyError, TypeError, AttributeError) as error:
-        raise StudyError(f"not a study ({error!r:.200})") from None
+        lacks = f"it lacks {error}" if isinstance(error, KeyError) else f"{error!r:.200}"
+        raise StudyError(f"not a study: {lacks}") from None
     if len(planned) > MOST_RUNS:
         raise StudyError(f"more than {MOST_RUNS:,} runs")
     twice = [run for run, count in Counter(p.name for p in planned).items() if count > 1]
@@ -203,12 +204,14 @@ def _planned(content: Mapping[str, Any]) -> Iterator[Planned]:
         if "of" in group:
             if group["of"] != "searches" or group["kind"] != "evaluation" or "arms" in group:
                 raise StudyError("`of: searches` makes evaluations of the searches above, and takes no arms")
+            if not searches:
+                raise StudyError("`of: searches` stands before any search")
             for s in searches:
                 beside = {"run": s.name, "seed": s.parameters.seed, "study": s.parameters.study}
                 yield from (_one("evaluation", s.label, given) for given in grid({**beside, **common}))
             continue
         for label, arm in group["arms"].items():
-            for part in arm if isinstance(arm, list) else [arm]:
+            for part in arm if isinstance(arm, list) else [arm or {}]:
                 for given in grid({**common, **part}):
                     planned = _one(group["kind"], label, given)
                     if planned.kind == "search":

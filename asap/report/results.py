@@ -194,15 +194,18 @@ def _read(root: Path | None) -> _Results:
 def _frames(root: Path, files: tuple[tuple[str, int, int], ...]) -> _Results:
     names = studies.names()
     plans: dict[str, list[tuple[str, studies.Planned]]] = {}
-    for study in names:
-        for planned in studies.load(study).planned:
-            plans.setdefault(planned.name, []).append((study, planned))
     millions: dict[str, float] = {}
     lines: list[str] = []
+    for study in names:
+        try:
+            for planned in studies.load(study).planned:
+                plans.setdefault(planned.name, []).append((study, planned))
+        except studies.StudyError as error:
+            lines.append(f"study {study}: {str(error).partition(': ')[2]}")
     try:
         millions = {c if "/" in c else c.lower(): size["parameters"] / 1e6 for (c, width), size in sizes(root).items() if width == 36}
     except (RecordError, KeyError) as error:
-        lines = [str(error)] if (root / "sizes" / "cifar10.csv").exists() else []
+        lines += [str(error)] if (root / "sizes" / "cifar10.csv").exists() else []
     found: dict[str, list[dict[str, Any]]] = {"search": [], "evaluation": [], "unfinished": []}
     runs: dict[str, Run] = {}
     courses: list[pd.DataFrame] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,8 @@ def evaluate(parameters: EvaluationParameters, progress: bool = True) -> Path:
         if searched.info["kind"] != "search":
             raise ParameterError(f"{p.run} is no search, but a run of kind {searched.info['kind']}")
         warn(p.run, searched.outcome)
+        if (there := searched.parameters["dataset"]) != p.dataset and distributed.rank() == 0:
+            print(f"note: the cell was searched on {there}, and is evaluated on {p.dataset}", file=sys.stderr)
         genotype, p = searched.genotype(p.edge_rule), dataclasses.replace(p, run=searched.name)
     else:
         genotype = cell_by_name(p.cell)
@@ -165,7 +168,10 @@ class _Evaluation(Session):
             "multiply_adds": self.size.multiply_adds,
         }
         check_finite({"epoch": self.epoch, "test_loss": loss})
-        self.recorder.write("test.json", {**result, "wrong": pack(1 - right.numpy())})
+        labels = torch.as_tensor(self.test.labels).cpu()
+        wrong, of = (torch.bincount(some, minlength=self.images.classes).tolist() for some in (labels[right == 0], labels))
+        by_class = dict(zip(self.images.class_names, map(list, zip(wrong, of, strict=True)), strict=True))
+        self.recorder.write("test.json", {**result, "wrong_of_class": by_class, "wrong": pack(1 - right.numpy())})
         if self.p.keep_weights and distributed.rank() == 0:
             keep(self.recorder.folder, self.network, self.size, self.images)
         self.close(result)

@@ -119,6 +119,11 @@ def own_source(name: str, folder: Path, image_size: int, test_share: float) -> S
         raise DataError(f"{train} has one class, {halves[0].classes[0]!r}; at least two are needed")
 
     def read() -> Decoded:
+        taken = set(all_paths(halves))
+        files = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file() and str(path) not in taken]
+        others = [path for path in files if not any(part.startswith(".") for part in path.parts)]
+        if others:
+            print(f"note: {len(others)} files under {folder} are not read, for example {others[0]}", file=sys.stderr)
         return replace(read_files(name, halves, _common_view(folder, all_paths(halves), image_size)), variant=name)
 
     return Source(all_paths(halves), read)

@@ -120,9 +120,11 @@ class View:
             tables = getattr(image, "quantization", None)
             quality = _jpeg_quality(tables[0]) if tables else 0
             whole = eight_bits(image, path).convert("L" if self.channels == 1 else "RGB")
+        if self.fit != "squash":  # as the camera was held; the sets that are squashed are read by others as they lie
+            ImageOps.exif_transpose(whole, in_place=True)
         square = (self.side, self.side)
         if self.fit == "crop":
-            whole = ImageOps.fit(ImageOps.exif_transpose(whole), square, Image.Resampling.BILINEAR)
+            whole = ImageOps.fit(whole, square, Image.Resampling.BILINEAR)
         elif self.fit == "squash":
             whole = whole.resize(square, Image.Resampling.BILINEAR)
         elif whole.size != square:

@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import json
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,10 +56,10 @@ class Classifier(nn.Module):
         return torch.stack(arrays).permute(0, 3, 1, 2).float() / 255
 
     @torch.no_grad()
-    def classify(self, paths: Sequence[str | Path]) -> list[dict[str, float]]:
-        """For each image file the probability of every class, the most probable first."""
+    def classify(self, paths: str | Path | Sequence[str | Path]) -> list[dict[str, float]]:
+        """For each image file, or for one, the probability of every class, the most probable first."""
         found = []
-        for path in paths:
+        for path in [paths] if isinstance(paths, str | Path) else paths:
             probabilities = self(self.read([path]).to(self.mean.device)).softmax(1)[0].tolist()
             found.append(dict(sorted(zip(self.class_names, probabilities, strict=True), key=lambda pair: -pair[1])))
         return found
@@ -84,7 +85,7 @@ def load(run: str | Path, root: str = "") -> Classifier:
         raise RecordError(f"{folder} is no evaluation; a search's cell is trained by asap evaluate --run")
     path = folder / WEIGHTS
     if not path.is_file():
-        raise RecordError(f"{path} is missing: weights stay where they were trained, and --keep-weights false keeps none")
+        raise RecordError(f"{path} is missing: weights stay where they were trained; to train anew, delete the run's folder")
     try:
         tensors, state = read_tensors(path)
     except CheckpointError:
@@ -142,7 +143,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", required=True, help="a finished evaluation: its folder, or study/run under the runs root")
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files")
     parser.add_argument("--json", action="store_true", help="one JSON object: file → class → probability")
-    parser.add_argument("--export", metavar="FILE", default="", help="write the network to FILE.pt2 (torch.export) or FILE.onnx")
+    parser.add_argument("--export", metavar="FILE", default="", help="write the network, of images from 0 to 1, to FILE.pt2 or FILE.onnx")
     parser.add_argument("--runs-root", default="", help="default: $ASAP_RUNS, else runs/")
 
 
@@ -151,11 +152,11 @@ def command(given: dict[str, Any]) -> int:
     if not given["images"] and not given["export"]:
         raise UserError("give image files to classify, or --export FILE")
     found = dict(zip(given["images"], load(given["run"], given["runs_root"]).classify(given["images"]), strict=True))
-    if given["json"]:
+    if given["json"] and found:
         print(json.dumps(found, ensure_ascii=False, indent=1))
     else:
         for name, classes in found.items():
             print(f"{name}: " + ", ".join(f"{label} {probability:.3f}" for label, probability in list(classes.items())[:3]))
     if given["export"]:
-        print(export(given["run"], given["export"], given["runs_root"]))
+        print(export(given["run"], given["export"], given["runs_root"]), file=sys.stderr if given["json"] else sys.stdout)
     return 0

@@ -100,6 +100,8 @@ def test_a_study_that_bursts_is_one_line(tmp_path):
         (b"- 1", "not a study"),
         (b"", "not a study"),
         (b"title: x\nruns: [{kind: [search], arms: {}}]", "not a study"),
+        (b"title: x\nruns: [{kind: search}]", "it lacks 'arms'"),
+        (b"title: x\nruns: [{kind: evaluation, of: searches, common: {scale: tiny}}]", "stands before any search"),
         (b"x" * 1_000_001, "more than 1,000,000 bytes"),
     ):
         (tmp_path / "mine.yaml").write_bytes(content)

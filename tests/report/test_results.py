@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from posed import cut, pose, pose_search
 
+from asap.cli import main
 from asap.records.recorder import Recorder
 from asap.records.study import load, studies_root
 from asap.report import results, rows
@@ -124,6 +125,17 @@ def test_an_evaluation_on_a_folder_that_is_gone_is_found(tmp_path, monkeypatch, 
     (gone,) = load("mine.yaml").planned
     assert gone.name == name and gone.finished(tmp_path) is not None
     assert not given or "image_size_32" in name
+
+
+def test_a_study_that_makes_no_sense_is_named_and_the_others_are_shown(tmp_path, monkeypatch, capsys):
+    shutil.copytree(studies_root(), tmp_path / "studies")
+    (tmp_path / "studies" / "bad.yaml").write_text(OWN.replace("images/shapes", "nowhere"))
+    monkeypatch.setattr("asap.records.study.studies_root", lambda: tmp_path / "studies")
+    (line,) = results.problems(tmp_path)
+    assert line.startswith("study bad: dataset must be one of") and not results.searches(tmp_path).columns.duplicated().any()
+    assert main(["study"]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and "bad.yaml" in said.err and len(said.out.splitlines()) == len(list(studies_root().glob("*.yaml")))
 
 
 def test_what_is_pruned_in_the_first_epoch_counts():

@@ -53,6 +53,10 @@ def test_a_finished_search_is_left_alone(recorded, capsys):
     assert recorded().folder == folder
     assert "finished already" in capsys.readouterr().err
     assert {f.name: f.read_bytes() for f in folder.iterdir()} == before
+    (folder / "genotype.json").unlink()
+    with pytest.raises(RecordError, match=r"genotype\.json is missing or differs .*; delete the folder, and the run is made anew"):
+        recorded()
+    (folder / "genotype.json").write_bytes(before["genotype.json"])
 
 
 def test_a_foreign_or_damaged_checkpoint_is_refused_and_kept(tmp_path, monkeypatch, small_search):

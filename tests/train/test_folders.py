@@ -77,6 +77,26 @@ def test_the_cache_is_made_anew_when_its_files_change_and_hidden_folders_are_no_
     assert len(again.train) == 3 and again.fingerprint != first.fingerprint and "made anew" in capsys.readouterr().err
 
 
+def test_what_is_not_read_is_said(tmp_path, capsys):
+    root = own(tmp_path / "shapes")
+    for name in ("train/ant/moving.gif", "val/ant/0.png", "train/.hidden/0.png"):
+        draw(root / name)
+    datasets.load("shapes", tmp_path, folder=str(root))
+    assert "note: 2 files under" in (said := capsys.readouterr().err) and "for example train/ant/moving.gif" in said
+    datasets.load("shapes", tmp_path, folder=str(root))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("fit", ["exact", "crop"])
+def test_a_photograph_is_read_as_the_camera_was_held(tmp_path, fit):
+    """With and without a change of size, and so in training and in prediction."""
+    pixels = draw(tmp_path / "plain.png", (16, 16))
+    turned = Image.fromarray(np.rot90(pixels)).getexif()
+    turned[0x0112] = 6  # to be turned by 90° to the right
+    Image.fromarray(np.rot90(pixels)).save(tmp_path / "turned.png", exif=turned)
+    assert np.array_equal(View(16, 16, 1, fit).read(tmp_path / "turned.png")[0][..., 0], pixels)
+
+
 def test_loops_of_links_count_no_image_twice(tmp_path):
     root = own(tmp_path / "shapes")
     (root / "train" / "ant" / "loop").symlink_to(root / "train")

@@ -40,6 +40,14 @@ def test_the_trained_network_makes_the_recorded_errors_and_names_its_classes(run
     assert predict.command(vars(parser.parse_args(["--run", str(run), "--json", *paths]))) == 0
     found = json.loads(capsys.readouterr().out)
     assert list(found) == paths and sum(found[paths[0]].values()) == pytest.approx(1)
+    assert network.classify(paths[0]) == network.classify(paths[:1])
+    exporting = ["--run", str(run), "--json", paths[0], "--export", str(tmp_path / "n.pt2")]
+    assert predict.command(vars(parser.parse_args(exporting))) == 0
+    said = capsys.readouterr()
+    assert list(json.loads(said.out)) == paths[:1] and said.err.strip() == str(tmp_path / "n.pt2")
+    by_class = asap.Run.open(run).test()["wrong_of_class"]
+    counted = {name: [int(wrong[split.labels == i].sum()), int((split.labels == i).sum())] for i, name in enumerate("0123456789")}
+    assert by_class == counted
 
 
 def test_an_exported_network_gives_the_same_outputs(run, tmp_path):
@@ -63,7 +71,7 @@ def test_onnx_gives_the_same_outputs(run, tmp_path):
 
 
 def test_what_cannot_be_loaded_or_exported_is_one_line(run, tmp_path, quick_evaluation):
-    with pytest.raises(UserError, match="keeps none"):
+    with pytest.raises(UserError, match="to train anew, delete the run's folder"):
         asap.load(quick_evaluation(keep_weights=False))
     with pytest.raises(UserError, match=r"ends in \.pt2 or \.onnx"):
         predict.export(run, tmp_path / "n.txt")
