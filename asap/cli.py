@@ -253,10 +253,9 @@ def _runs(given: dict[str, Any]) -> int:
     for folder in run_folders(root):
         try:
             run = Run.open(folder, finished=False)
+            print(printable(f"{run.info['status']:10} {run.info['kind']:10} {folder}  {run.told()}"))
         except RecordError as error:
             print(f"damaged    {error}")
-            continue
-        print(printable(f"{run.info['status']:10} {run.info['kind']:10} {folder}  {run.told()}"))
     return 0
 
 

@@ -87,6 +87,19 @@ def test_a_damaged_record_is_named_and_left_out(tmp_path, monkeypatch, damage):
     assert find_runs(Path())[1] == [problems[0].removeprefix("runs/")]
 
 
+def test_what_is_recorded_is_listed_with_how_far_it_is(tmp_path, capsys):
+    record(tmp_path, "done")
+    record(tmp_path, "half", finish=False, epochs=7)
+    failed = Recorder(tmp_path / "study" / "lost", "search", {}, data=DATA)
+    failed.fail("the loss is not finite")
+    failed.close()
+    (record(tmp_path, "hurt", finish=False) / "epochs.csv").write_bytes(b"")
+    assert main(["runs", "--runs-root", str(tmp_path)]) == 0
+    done, half, hurt, lost = capsys.readouterr().out.splitlines()
+    assert done.endswith("test_error=5") and half.endswith("1 of 7 epochs") and lost.endswith("the loss is not finite")
+    assert hurt.startswith("damaged") and "epochs.csv" in hurt
+
+
 def test_a_record_is_locked_while_it_is_written(tmp_path):
     first = Recorder(tmp_path / "study" / "one", "search", {}, data=DATA)
     with pytest.raises(RecordError, match="in use"):
