@@ -15,7 +15,7 @@ import pandas as pd
 from ..records.run import MissingRecord
 from ..records.study import load
 from . import results, tables, verdicts
-from .verdicts import ACCUMULATED, MAGNITUDE, Verdict, compared, listed, one_copy, scale_of, verdict_from_count, verdict_from_order
+from .verdicts import ACCUMULATED, Verdict, compared, listed, one_copy, scale_of, verdict_from_count, verdict_from_order
 
 FIGURE6 = (("ASAP",), ("ENAS",), ("DARTS",), ACCUMULATED)  # the methods of Figure 6; it does not say with which p
 
@@ -146,19 +146,6 @@ def elsewhere(root: Path, found: Mapping[str, pd.DataFrame], column: str) -> str
     values = measured(root, every)[column].groupby(every["label"]) if len(every) else ()
     said = listed({str(label): known for label, rows in values if len(known := rows.dropna())}, 1)
     return f"; on another copy of the images, not counted: {said}" if said else ""
-
-
-def no_bias(root: Path) -> Verdict:
-    said = "one operation an edge costs {least[lost]:.1f} to {most[lost]:.1f} points, the derived cell {mean[lost_to_the_cell]:.1f} (mean)"
-    verdict = each_search(root, said, "lost", below=1, readings=True)
-    eq13 = [known for rows in verdicts.arms(root, MAGNITUDE, ACCUMULATED).values() if len(known := rows.dropna(subset="one_operation"))]
-    if eq13:
-        runs = measured(root, pd.concat(eq13))
-        done, first, both = int(runs["decided"].sum()), runs["lost"].mean(), runs["lost_to_the_cell"].mean()
-        said = f"{done} of {len(runs)} searches by Eq. 13 ({scale_of(*eq13)}) decided every edge: one operation an edge costs them "
-        said += f"{first:.1f} points, the derived cell {both:.1f}, with BatchNorm averaged anew (means)"
-        verdict = replace(verdict, ours=f"{verdict.ours}; {said}")
-    return verdict
 
 
 def _order(found: Mapping[str, pd.DataFrame], first: str, column: str, lower: bool = False) -> str:

@@ -35,9 +35,8 @@ SUMMARY = {
 }
 
 Values = Sequence[float] | pd.Series
-#: The arms that prune by Eq. 13, those of DARTS, and ASAP where it prunes at an epoch's end as Eq. 13 does.
+#: The arms that prune by accumulated gradients, and ASAP where it prunes at an epoch's end as they do.
 ACCUMULATED = ("Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
-MAGNITUDE = ("Magnitude, p = 1", "Magnitude, p = 3")
 LIKE_FOR_LIKE = "Pruning once an epoch"
 #: The studies whose arms are compared; an arm has one name in all of them.
 STUDIES = ("methods", "design", "design2", "certified", "sensitivity", "ends")

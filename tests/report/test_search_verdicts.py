@@ -51,10 +51,10 @@ SEARCHES = [
     ("hard cut comes", {"DARTS": [{**LEFT, "cut": cut(30, 20)}] * 2}, HOLDS),
     ("hard cut comes", {"DARTS": [{**LEFT, "cut": cut(59, 20)}] * 2}, FAILS),  # at the stage of every method, not the derived cell
     ("hard cut comes", {"DARTS": [{}, {}]}, OPEN),  # without a cut
-    ("no_bias", {"ASAP": [{**LEFT, "cut": cut(59.5, 20)}] * 2}, HOLDS),
-    ("no_bias", {"ASAP": [{"cut": cut(30, 20)}] * 2}, HOLDS),  # decided: there is no cut to one operation an edge
-    ("no_bias", {"ASAP": [{**LEFT, "cut": cut(30, 20)}] * 2, "magnitude": [{"cut": cut(60, 60)}] * 3}, FAILS),  # ASAP alone
-    ("no_bias", {"ASAP": [{**LEFT, "cut": cut(30, 20)}, {"cut": cut(60, 20)}]}, INCONCLUSIVE),
+    ("no relaxation bias", {"ASAP": [{**LEFT, "cut": cut(59.5, 20)}] * 2}, HOLDS),
+    ("no relaxation bias", {"ASAP": [{"cut": cut(30, 20)}] * 2}, HOLDS),  # decided: there is no cut to one operation an edge
+    ("no relaxation bias", {"ASAP": [{**LEFT, "cut": cut(30, 20)}] * 2, "magnitude": [{"cut": cut(60, 60)}] * 3}, FAILS),  # ASAP alone
+    ("no relaxation bias", {"ASAP": [{**LEFT, "cut": cut(30, 20)}, {"cut": cut(60, 20)}]}, INCONCLUSIVE),
     ("smaller_perturbations", {"ASAP": pruning(0.58), "accumulated": pruning(0.1)}, HOLDS),
     ("smaller_perturbations", {"ASAP": pruning(0.1), "accumulated": pruning(0.5)}, FAILS),
     ("smaller_perturbations", {"ASAP": pruning(0.1) + pruning(0.58)[:1], "accumulated": pruning(0.5)}, INCONCLUSIVE),
