@@ -113,8 +113,7 @@ def _command(argv: list[str]) -> int:
         return int(import_module(ROOMS[command][0], __package__).command(given))
     if command in KINDS:
         return _run(command, given)
-    call = {"theory": _theory, "cells": _cells, "plot": _plot, "runs": _runs, "study": _study}
-    return call[command](given)
+    return {"theory": _theory, "cells": _cells, "plot": _plot, "runs": _runs, "study": _study}[command](given)
 
 
 def _theory_options(theory: argparse.ArgumentParser) -> None:
@@ -237,8 +236,8 @@ def _plot(given: dict[str, Any]) -> int:
     if output.suffix != ".svg":
         raise UserError(f"--output must end in .svg, not {given['output']!r}")
     folder = run_folder(name, runs_root(given["runs_root"]))
-    run = (folder / "run.json").is_file()
-    genotype, title = (Run.open(folder).genotype(), folder.name) if run else (cell_by_name(name), cell_label(name))
+    recorded = (folder / "run.json").is_file()
+    genotype, title = (Run.open(folder).genotype(), folder.name) if recorded else (cell_by_name(name), cell_label(name))
     output.write_text(cells.standalone(title, genotype), encoding="utf-8")
     print(output)
     return 0
@@ -287,12 +286,11 @@ def _study(given: dict[str, Any]) -> int:
         if given["name"]:
             for planned in study.planned:
                 try:
-                    run = planned.record(root)
-                    state, told = (run.info["status"], f"  {run.told()}") if run else ("missing", "")
+                    state, told = (run.info["status"], run.told()) if (run := planned.record(root)) else ("missing", "")
                 except RecordError as error:
-                    state, told = f"damaged ({error})", ""
+                    state, told = "damaged", str(error)
                 about = "" if (seconds := left.get(planned.name)) is None else f"  about {seconds / 60:.0f} min"
-                print(printable(f"{state:9} {planned.kind:10} {planned.label:32} {planned.name}{told}{about}"))
+                print(printable(f"{state:9} {planned.kind:10} {planned.label:32} {planned.name}  {told}{about}"))
         rest = f"; the rest {duration(left)}" if left else ""
         print(f"{printable(study.name)}: {len(study.planned) - len(left)} of {len(study.planned)} runs finished{rest}")
     return status

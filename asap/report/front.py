@@ -63,9 +63,10 @@ def paper_search() -> str:
         edges = f"{row.undecided} of {row.edges} edges undecided{cut}"
         return f"One search at the paper's own scale has ended after {row.epochs_run:.0f} epochs with {edges}."
     for row in each(results.unfinished().query("run == @PAPER_RUN")):
-        how = "failed after" if row.status == "failed" else "has not ended:"
-        said = f"One search at the paper's own scale {how} {row.epochs_run} of {row.epochs} epochs{' are recorded' * (how[0] == 'h')}"
-        return f"{said}; nothing of it is counted. A search of the paper's size may end otherwise than small ones."
+        epochs = f"{row.epochs_run} of {row.epochs} epochs"
+        said = f"failed after {epochs}" if row.status == "failed" else f"has not ended: {epochs} are recorded"
+        counted = "nothing of it is counted. A search of the paper's size may end otherwise than small ones."
+        return f"One search at the paper's own scale {said}; {counted}"
     return "A search at the paper's own scale has no finished record yet; it may end otherwise than small ones."
 
 

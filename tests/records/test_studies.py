@@ -86,7 +86,7 @@ def test_a_damaged_record_is_no_run_of_the_study(tmp_path, capsys):
         (folder / "run.json").write_text(content)
         assert study.runs(tmp_path / "runs", "search", "ASAP") == []
         assert main(["study", str(tmp_path / "mine.yaml")]) == 0
-        assert "damaged (" in capsys.readouterr().out.splitlines()[0]
+        assert "damaged  " in capsys.readouterr().out.splitlines()[0]
 
 
 def test_a_study_that_bursts_is_one_line(tmp_path):
