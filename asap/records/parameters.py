@@ -2,8 +2,7 @@
 
 A parameter has one name, here, on the command line (`--initial-temperature`) and in the notebooks
 (`initial_temperature`). A value comes, the later winning, from: the defaults below (the paper's), the method, the
-scale, the data set (its recipe at paper scale, its needs at each), the caller. Each has its default, its reason and its range on its
-own line.
+scale, the data set (its recipe at paper scale, its needs at each), the caller. Each has default, reason and range on its own line.
 """
 
 from __future__ import annotations
@@ -80,10 +79,12 @@ class Common:
 
     def __post_init__(self) -> None:
         check(self)
-        named, close = self.dataset in DATASETS, difflib.get_close_matches(self.dataset.lower(), DATASETS, 1, 0.8)
-        why = f"did you mean {close[0]}?" if close else "there is no such folder"
-        sets = f"{', '.join(DATASETS)}, or an image folder, not {shown(self.dataset)} ({why})"
-        self._agree(f"dataset must be one of {sets}", named or bool(self.folder))
+        named = self.dataset in DATASETS
+        if not named and not self.folder:
+            close = difflib.get_close_matches(self.dataset.lower(), DATASETS, 1, 0.8)
+            why = f"did you mean {close[0]}?" if close else "there is no such folder"
+            sets = f"{', '.join(DATASETS)}, or an image folder, not {shown(self.dataset)} ({why})"
+            raise ParameterError(f"dataset must be one of {sets}")
         self._agree("folder is found from dataset: give the folder's path to --dataset", not named or not self.folder)
         self._agree(f"image_size must be 0 or at least 8, not {self.image_size}", not 0 < self.image_size < 8)
         self._agree(f"study must be a plain folder name, not {shown(self.study)}", self.study.replace("-", "").replace("_", "").isalnum())

@@ -100,8 +100,8 @@ def watched_sentence() -> str:
     pruned = watched()
     before = pruned[pruned["certified"] <= pruned["pruned"]]
     earlier = f", {(before['pruned'] - before['certified']).median():.0f} epochs earlier in the median" if len(before) else ""
-    said = f"ASAP searches watched by Theorem C's rule, on CIFAR-10 at the scale `cpu`: {pruned['run'].nunique()}. Of the {len(pruned)} "
-    said += f"operations that the threshold pruned there, {len(before)} were certified losers by then{earlier}."
+    said = f"The threshold pruned {len(pruned)} operations in the ASAP searches that Theorem C's rule watched (n = "
+    said += f"{pruned['run'].nunique()}; CIFAR-10, scale `cpu`). {len(before)} of them were certified losers by then{earlier}."
     return said if len(pruned) else ""
 
 
