@@ -14,9 +14,6 @@ from ..paper.space import Genotype
 from .kernels import ContiguousGradient
 from .operations import Cell, Identity, Source, drop_path, make_operation, project, readers, source_side
 
-#: How the images of a data set enter the network: their side is divided by 1 or by 8, and rounded up.
-STEMS = {"cifar": 1, "imagenet": 8}
-
 
 @dataclass(frozen=True)
 class Size:
@@ -37,14 +34,10 @@ class Size:
     squeeze_excitation: bool = False
     auxiliary: bool = False
 
-    def build(self) -> DerivedNetwork:
-        """A network of this size, its weights drawn by torch's global stream."""
-        return DerivedNetwork(self)
-
     @cached_property
     def _network(self) -> DerivedNetwork:
         with torch.device("meta"):
-            return self.build().eval()
+            return DerivedNetwork(self).eval()
 
     @property
     def parameters(self) -> int:
@@ -67,15 +60,8 @@ class DerivedCell(Cell):
         super().__init__(kind, before_last, last, channels, reduced, affine=True)
         self.edges, self.concat = size.genotype.cell(kind), size.genotype.concat(kind)
         self.operations = nn.ModuleList(
-            make_operation(
-                edge.operation,
-                channels,
-                self.stride(edge.source),
-                affine=True,
-                pool_norm=False,
-                odd=source_side(kind, edge.source, side) % 2 == 1,
-            )
-            for edge in self.edges
+            make_operation(e.operation, channels, self.stride(e.source), affine=True, odd=source_side(kind, e.source, side) % 2 == 1)
+            for e in self.edges
         )
         width = len(self.concat) * channels
         self.attention = SqueezeExcitation(width, max(1, width // 16)) if size.squeeze_excitation else None
@@ -134,13 +120,14 @@ def imagenet_stem(image_channels: int, channels: int) -> nn.ModuleList:
 
 
 class DerivedNetwork(nn.Module):
-    """A stem, cells with reductions at one and two thirds, a linear head, and an auxiliary head if asked for."""
+    """A stem, cells with reductions at one and two thirds, a linear head, and an auxiliary head if asked for; drawn by torch's stream."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()
         channels, layers, stem = size.channels, size.layers, size.stem
         before_last = last = 3 * channels if stem == "cifar" else channels
-        side, reduced = -(-size.image_size // STEMS[stem]), stem == "imagenet"
+        reduced = stem == "imagenet"
+        side = -(-size.image_size // 8) if reduced else size.image_size  # its two stems divide the side by 8, rounded up
         if stem == "cifar":
             conv = nn.Conv2d(size.image_channels, last, 3, padding=1, bias=False)
             self.stems = nn.ModuleList([nn.Sequential(conv, nn.BatchNorm2d(last))])

@@ -204,7 +204,9 @@ class ContiguousGradient(torch.autograd.Function):
         return grad.contiguous(memory_format=torch.channels_last)
 
 
-class _WeightedSum(torch.autograd.Function):
+class WeightedSum(torch.autograd.Function):
+    """Σ_k weights[k]·terms[k]: weights (K,), K terms (B, C, H, W)."""
+
     @staticmethod
     def forward(ctx: Any, weights: Tensor, *terms: Tensor) -> Tensor:
         ctx.save_for_backward(weights, *terms)
@@ -222,8 +224,3 @@ class _WeightedSum(torch.autograd.Function):
             grad_weights = torch.stack([torch.dot(flat, term.permute(0, 2, 3, 1).reshape(-1)) for term in terms])
         grads = [grad * w if need else None for w, need in zip(weights, ctx.needs_input_grad[1:], strict=True)]
         return grad_weights, *grads
-
-
-def weighted_sum(weights: Tensor, terms: list[Tensor]) -> Tensor:
-    """Σ_k weights[k]·terms[k]: weights (K,), K terms (B, C, H, W)."""
-    return _WeightedSum.apply(weights, *terms)

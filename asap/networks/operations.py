@@ -237,16 +237,15 @@ def source_side(kind: str, source: int, side: int) -> int:
     return -(-side // 2) if kind == "reduce" and source >= 2 else side
 
 
-def make_operation(name: str, channels: int, stride: int, affine: bool, pool_norm: bool, odd: bool = False) -> Operation:
+def make_operation(name: str, channels: int, stride: int, affine: bool, odd: bool = False) -> Operation:
     """The operation of this name (`space.ALL_OPERATIONS`) on `channels` channels at stride 1 or 2.
 
-    affine: whether its BatchNorms learn a scale and a shift (evaluation) or not (search).
-    pool_norm: whether pools are followed by a BatchNorm (search only).
+    affine: of an evaluation, where BatchNorms learn a scale and a shift and pools have none; else of a search, where pools have one.
     odd: whether the sides of its input are odd.
     Raises KeyError for an unknown name.
     """
     if name in ("max_pool_3x3", "avg_pool_3x3"):
-        return Pool(name, channels, stride, pool_norm)
+        return Pool(name, channels, stride, norm=not affine)
     if name == "skip_connect":
         return Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
     if name == "none":

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..paper.space import CELL_KINDS, NODES, edges
-from .kernels import ContiguousGradient, batch_norm, unphase, weighted_sum
+from .kernels import ContiguousGradient, WeightedSum, batch_norm, unphase
 from .operations import Cell, DilConv, Operation, Pool, Source, make_operation, project, readers, source_side
 
 
@@ -32,7 +32,7 @@ class SearchCell(Cell):
             edge = nn.ModuleDict()
             for name in operations:
                 odd = source_side(kind, source, side) % 2 == 1
-                operation = make_operation(name, channels, self.stride(source), affine=False, pool_norm=True, odd=odd)
+                operation = make_operation(name, channels, self.stride(source), affine=False, odd=odd)
                 if isinstance(operation, Pool):
                     pools: nn.ModuleDict = self.pools[source]  # type: ignore[assignment]
                     if name not in pools:
@@ -92,7 +92,7 @@ class SearchCell(Cell):
             phased = unphase(phased)
             total = phased if total is None else total.add_(phased)
         if shared:
-            mixed = weighted_sum(torch.stack(shares).to(shared[0].dtype), shared)
+            mixed = WeightedSum.apply(torch.stack(shares).to(shared[0].dtype), *shared)
             total = mixed if total is None else mixed.add_(total)
         if total is None:  # every entering operation is `none`
             x = sources[0].x

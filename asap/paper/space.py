@@ -276,9 +276,8 @@ def genotype_by_rule(
     return derive(choice, score, nodes, inputs=None if rule == "all_edges" else 2)
 
 
-def random_genotype(rng: np.random.Generator, operations: Sequence[str] = ASAP_OPERATIONS, nodes: int = NODES) -> Genotype:
-    """A cell drawn uniformly: per node two different inputs, and on each an operation other than `none`."""
-    candidates = [o for o in operations if o != "none"]
+def random_genotype(rng: np.random.Generator, nodes: int = NODES) -> Genotype:
+    """A cell drawn uniformly: per node two different inputs, and on each one of the paper's operations."""
     count = len(edges(nodes))
-    choice = {kind: [candidates[i] for i in rng.integers(len(candidates), size=count)] for kind in CELL_KINDS}
+    choice = {kind: [ASAP_OPERATIONS[i] for i in rng.integers(len(ASAP_OPERATIONS), size=count)] for kind in CELL_KINDS}
     return derive(choice, {kind: rng.random(count) for kind in CELL_KINDS}, nodes)

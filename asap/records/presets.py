@@ -84,11 +84,8 @@ FORMER_TINY: dict[str, Any] = {
 #: What the paper's recipe changes on a data set (6.2.2), at paper scale.
 OTHER_RECIPE = {"epochs": 600, "autoaugment": False, "color": True}
 DATASET_RECIPES: dict[str, dict[str, Any]] = {
-    "cifar100": OTHER_RECIPE,
-    "svhn": OTHER_RECIPE,
-    "fashion_mnist": OTHER_RECIPE,
+    **dict.fromkeys(("cifar100", "svhn", "fashion_mnist", *FREIBURG), OTHER_RECIPE),
     "cinic10": {**OTHER_RECIPE, "epochs": 400},
-    **dict.fromkeys(FREIBURG, OTHER_RECIPE),
     "imagenet": {
         "channels": 50, "layers": 14, "batch": 256, "epochs": 250, "learning_rate": 0.2, "rate_schedule": "cosine", "weight_decay": 1e-4,
         "drop_path": 0.0, "squeeze_excitation": True,

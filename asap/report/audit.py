@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..records.study import load
 from . import contradictions, results
-from .display import difference_rows, each, rows_frame
+from .display import difference_rows, each, rows_frame, sentence
 from .inference import Difference, number, pair
 
 STUDY, DECIDED = "sensitivity", "As decided"
@@ -20,8 +20,8 @@ def card(one: contradictions.Contradiction) -> str:
     if one.arithmetic:
         lines += [f"**Arithmetic.** {one.arithmetic.format(**contradictions.values())}", ""]
     other = f" The other choice: {', '.join(f'`{name}`' for name in one.parameter.split(', '))}." if one.parameter else ""
-    lines += [f"**Decision.** {one.decision[0].upper()}{one.decision[1:]}.{other}", ""]
-    known = f"{one.effect[0].upper()}{one.effect[1:]}." if one.effect else "Not measured."
+    lines += [f"**Decision.** {sentence(one.decision)}{other}", ""]
+    known = sentence(one.effect) if one.effect else "Not measured."
     effects = [f"{arm}: {measured(arm)}." for arm in one.arms] or [known]
     return "\n".join([*lines, "**Effect.** " + " ".join(effects), ":::"])
 

@@ -98,7 +98,8 @@ def gradient_rows(gpu: dict[str, Any]) -> pd.DataFrame:
 
 
 def gpu_hours(gpu: dict[str, Any]) -> tuple[float, float]:
-    """Hours of a search (nothing pruned) and of an evaluation at the paper's scale on a GPU, by its fastest step in float32."""
+    """Hours of a search (nothing pruned) and of an evaluation at the paper's scale on a GPU, by its fastest step in float32 but the
+    batched prototype's."""
     step, evaluation = (
         min(v["seconds"] for name, v in group.items() if name.startswith("float32") and "batched" not in name)
         for group in (gpu["search"]["variants"], gpu["evaluation"])

@@ -73,10 +73,11 @@ def draw(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
     for dashes, ((source, method), frame) in zip(("-", "--", ":"), known.groupby(["source", "method"], sort=False), strict=False):
         label = f"{method} ({frame['searches'].iloc[0]}, {source})"
         ax.plot(frame["time"], frame["changed_edges"], color=palette.GREY, ls=dashes, lw=2.2, label=label)
+    grid = np.linspace(0.04, 1, 49)
     for name, frame in ours.groupby("label", sort=False):
-        look, mean = palette.look(str(name)), frame.groupby("epoch")[["time", "changed_edges"]].mean()
-        smooth = mean["changed_edges"].rolling(5, min_periods=1, center=True).mean()
-        ax.plot(mean["time"], smooth, color=look.colour, ls=look.dashes, lw=1.2, label=f"{name} ({frame['run'].nunique()})")
+        look, runs = palette.look(str(name)), [run for _, run in frame.groupby("run")]
+        smooth = [np.interp(grid, r["time"], r["changed_edges"].rolling(5, min_periods=1, center=True).mean()) for r in runs]
+        ax.plot(grid, np.mean(smooth, axis=0), color=look.colour, ls=look.dashes, lw=1.2, label=f"{name} ({len(smooth)})")
     ax.set(xlabel="time, scaled to [0, 1]", ylabel="edges changed in an epoch, of 16")
     ax.set_ylim(0)
     palette.legend_below(ax)

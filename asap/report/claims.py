@@ -86,7 +86,7 @@ def count(found: Judged) -> str:
 def rows(found: Judged) -> pd.DataFrame:
     """Claims with the paper's number, ours, the verdict, and what it stands on."""
     return rows_frame(["claim", "verdict", "paper (place)", "ours", "scale"], [
-        [Markdown(f"[{c.statement}]({c.page}.md)"), Markdown(f"**{v.verdict}**"), f"{c.paper} ({c.place})", v.ours,
+        [Markdown(f"[{c.statement}]({c.page}.md)"), Markdown(f"**{v.verdict}**"), f"{c.paper} ({c.place})", v.told,
          v.scale.replace("n = ", "n\u00a0=\u00a0")]
         for c, v in found
     ])  # fmt: skip

@@ -123,11 +123,11 @@ def random_cells(root: Path, what: str) -> Verdict:
     return replace(verdict, ours=verdict.ours + equal)
 
 
-def accumulated_beats_magnitude(root: Path, what: str, pairs: Mapping[str, Sequence[str]]) -> Verdict:
+def accumulated_beats_magnitude(root: Path, what: str, pairs: Mapping[str, Sequence[str]], claimed: float) -> Verdict:
     """Each arm of magnitude pruning minus that of accumulated gradients of the same p. pairs: both by p."""
     found = verdicts.arms(root, *([label] for both in zip(*pairs.values(), strict=True) for label in both), kind="evaluation")
     both = {p: (found[m], found[a]) for p, (m, a) in pairs.items() if m in found and a in found}
-    return _tested(root, what, both, [list(both)], claimed=0.14)
+    return _tested(root, what, both, [list(both)], claimed=claimed)
 
 
 def larger_than_the_published_cell_s(root: Path, what: str, dataset: str, kind: str, claimed: float = 0.0) -> Verdict:
@@ -192,7 +192,9 @@ def transfer(root: Path) -> Verdict:
 def best_known(root: Path) -> Verdict:
     sets = {name: entry for name, entry in tables.paper()["table2"]["datasets"].items() if name in ("cinic10", "freiburg")}
     below = tables.table2()[list(sets)] < [entry["best"] for entry in sets.values()]
-    ours = "; ".join(f"on {sets[name]['name']} so are {below[name].sum() - 1} of the {len(below) - 1} other cells" for name in sets)
+    ours = "; ".join(
+        f"on {sets[name]['name']} so are {below.drop('ASAP')[name].sum()} of the {len(below) - 1} other cells" for name in sets
+    )
     return Verdict(ours, "the paper's numbers", PRINTED if below.loc["ASAP"].all() else FAILS)
 
 

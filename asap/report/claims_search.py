@@ -15,6 +15,7 @@ import pandas as pd
 from ..records.run import MissingRecord
 from ..records.study import load
 from . import results, tables, verdicts
+from .methods_study import elsewhere
 from .verdicts import ACCUMULATED, Verdict, compared, listed, one_copy, scale_of, verdict_from_count, verdict_from_order
 
 FIGURE6 = (("ASAP",), ("ENAS",), ("DARTS",), ACCUMULATED)  # the methods of Figure 6; it does not say with which p
@@ -33,7 +34,7 @@ def plain_searches(root: Path) -> pd.DataFrame:
 def asap_searches(root: Path) -> dict[str, pd.DataFrame]:
     """The `plain_searches` by scale, the largest first, of one copy of the images: what Figures 2 to 5 and the verdicts stand on."""
     plain = plain_searches(root)
-    found = {scale: one_copy(plain[plain["scale"] == scale], "method", [["asap"]]) for scale in ("paper", "cpu")}
+    found = {scale: one_copy(plain[plain["scale"] == scale], "method") for scale in ("paper", "cpu")}
     return {scale: rows for scale, rows in found.items() if len(rows)}
 
 
@@ -99,6 +100,7 @@ def each_search(
         beside = measured(root, pd.concat([every.iloc[:0], *more]).query("scale == @every.scale.iloc[0]"))
         here = beside["copy"] == every["copy"].iloc[0]
         other, apart = beside[here & ~beside["run"].isin(plain["run"])], beside[~here].dropna(subset=column)
+        apart = apart[apart["clocked"]] if clocked else apart
         runs = pd.concat([every, other]).dropna(subset=column)
         if runs.empty:
             continue
@@ -110,14 +112,14 @@ def each_search(
             other=f", {spelt_range(other[column])} in searches by other readings of the paper" if len(other) else "",
         )  # fmt: skip
         so = apart[column].between(above, below, inclusive="neither").sum()
-        told += f"; on another copy of the images, which is not counted, {so} of {len(apart)} were as claimed" * bool(len(apart))
+        other_copy = f"on another copy of the images, not counted: {so} of {len(apart)} as claimed" * bool(len(apart))
         counted = [rows for group in groups if len(rows := runs[runs["label"].isin(group)])] or [runs]
         least = 2 if settled else min(map(len, counted))
-        found.append(Verdict(told, scale_of(*counted), verdict_from_count(good, len(runs), least)))
+        found.append(Verdict(told, scale_of(*counted), verdict_from_count(good, len(runs), least), beside=other_copy))
     if not found:
         raise MissingRecord(f"a search that records this ({column})" if by_scale else "a finished ASAP search on CIFAR-10")
     first, *rest = found
-    return replace(first, ours="; ".join([first.ours, *(f"at {other.scale}: {other.ours} ({other.verdict})" for other in rest)]))
+    return replace(first, beside="; ".join(filter(None, [first.beside, *(f"at {v.scale}: {v.told} ({v.verdict})" for v in rest)])))
 
 
 def final_temperature(root: Path) -> Verdict:
@@ -133,19 +135,10 @@ def hours(root: Path) -> Verdict:
     on_its_card = runs[runs["device"].str.contains("1080 Ti")]
     shown = runs if on_its_card.empty else on_its_card
     took = shown["seconds"] / 3600
-    device = shown["device"].iloc[0] if shown["device"].iloc[0] != "cpu" else f"{shown['threads'].iloc[0]} thread of a CPU"
+    device = shown["device"].iloc[0] if shown["device"].iloc[0] != "cpu" else f"a CPU, threads: {shown['threads'].iloc[0]}"
     good = int((took < tables.paper()["search"]["hours"] + 0.05).sum())
     told = verdicts.SHOWN if on_its_card.empty else verdict_from_count(good, len(took))
     return Verdict(f"{took.mean():.2f} h on {device}", scale_of(shown), told)
-
-
-def elsewhere(root: Path, found: Mapping[str, pd.DataFrame], column: str) -> str:
-    """What the searches of the same arms on another copy of the images have, by arm, which no verdict counts; nothing without one."""
-    every, copy = verdicts.labelled(results.searches(root)), next(iter(found.values()))["copy"].iloc[0]
-    every = every[every["label"].isin(list(found)) & (every["scale"] == "cpu") & (every["copy"] != copy)]
-    values = measured(root, every)[column].groupby(every["label"]) if len(every) else ()
-    said = listed({str(label): known for label, rows in values if len(known := rows.dropna())}, 1)
-    return f"; on another copy of the images, not counted: {said}" if said else ""
 
 
 def _order(found: Mapping[str, pd.DataFrame], first: str, column: str, lower: bool = False) -> str:
@@ -174,14 +167,15 @@ def ordered(root: Path, said: str, column: str, groups: Sequence[Sequence[str]],
 
 def enas_low_and_noisy(root: Path) -> Verdict:
     found = {label: measured(root, rows) for label, rows in compared(root, ["ENAS"], ["ASAP"], ["DARTS"], least=3).items()}
-    ends, noise = ({label: rows[column] for label, rows in found.items()} for column in ("accuracy", "roughness"))
-    low = _order(found, "ENAS", "accuracy", lower=True)
-    noisy = _order({label: found[label] for label in ("ENAS", "DARTS")}, "ENAS", "roughness")  # ASAP's prunings are another claim
-    noise.pop("ASAP", None)
+    kept = {label: found[label] for label in ("ENAS", "DARTS")}  # ASAP's prunings are another claim
+    low, noisy = _order(found, "ENAS", "accuracy", lower=True), _order(kept, "ENAS", "roughness")
+    ends, noise = ({label: rows[column] for label, rows in arms.items()} for arms, column in ((found, "accuracy"), (kept, "roughness")))
     ours = f"at the end, {listed(ends, 1, ' %')} ({low}); "
     ours += f"in the second half the change from epoch to epoch deviates by {listed(noise, 1)} points ({noisy})"
-    ours += elsewhere(root, {label: found[label] for label in noise}, "roughness")
-    return Verdict(ours, scale_of(*found.values()), verdicts.worst_of(low, noisy))
+    apart = {label: measured(root, rows)["roughness"].dropna() for label, rows in elsewhere(found, root).items() if label in kept}
+    said = listed({label: values for label, values in apart.items() if len(values)}, 1)
+    beside = f"on another copy of the images, not counted: {said}" * bool(said)
+    return Verdict(ours, scale_of(*found.values()), verdicts.worst_of(low, noisy), beside=beside)
 
 
 def smaller_perturbations(root: Path) -> Verdict:
@@ -191,7 +185,7 @@ def smaller_perturbations(root: Path) -> Verdict:
     own = [label for label in found if label not in ACCUMULATED]
     if not own or not theirs:
         raise MissingRecord("searches by ASAP and by accumulated gradients that prune")
-    name = {verdicts.LIKE_FOR_LIKE: "ASAP, pruning once an epoch"}
+    name = {verdicts.LIKE_FOR_LIKE: verdicts.AT_EPOCH_END}
     said = listed({name.get(label, label): [rows["largest_fall"].max()] for label, rows in found.items()}, 1)
     told = verdicts.worst_of(*(_order({label: found[label], **theirs}, label, "largest_fall", lower=True) for label in own))
     return Verdict(f"largest fall in an epoch that prunes, in points: {said}", scale_of(*found.values()), told)

@@ -70,9 +70,8 @@ def bound_rows(record: dict[str, Any]) -> pd.DataFrame:
 
 def method_rows() -> pd.DataFrame:
     """The CPU time of each method's search, of those timed by a clock that other processes do not disturb."""
-    lines = []
+    lines, last = [], results.epochs().groupby("run")["steps_seconds"].last() / 60
     for label, runs in timed().items():
-        last = results.epochs().groupby("run")["steps_seconds"].last() / 60
         lines.append([label, str(len(runs)), spread(runs["step_minutes"], 1), spread(runs["full_epoch_minutes"]), spread(last[runs["run"]]),
                       spread(runs["full_epochs"], 0), spread(runs["operations_left"], 0)])  # fmt: skip
     headers = ["search", "n", "minutes", "full epoch, minutes", "last epoch, minutes", "minutes / full epoch",
@@ -82,8 +81,7 @@ def method_rows() -> pd.DataFrame:
 
 def timed() -> dict[str, pd.DataFrame]:
     """The searches of the study `methods` whose clock other processes do not disturb, by arm."""
-    every = {label: runs[runs["clocked"]] for label, runs in found("search").items()}
-    return {label: runs for label, runs in every.items() if len(runs)}
+    return {label: timed for label, runs in found("search").items() if len(timed := runs[runs["clocked"]])}
 
 
 def hour_rows() -> pd.DataFrame:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import HTML, display
 from IPython.display import Markdown as Shown
@@ -39,6 +38,11 @@ def escape(field: object) -> str:
 def code(name: str) -> str:
     """A name from a record as code, or escaped where it could end the code."""
     return Markdown(f"`{name}`") if escape(name) == name else name
+
+
+def sentence(text: str) -> str:
+    """A finding as a sentence of its own."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def each(frame: pd.DataFrame) -> Iterator[Any]:
@@ -102,8 +106,6 @@ def figure(drawn: Figure | str, caption: str, alt: str = "", tips: Mapping[str, 
     caption's bold beginning where nothing is given."""
     inner = drawn if isinstance(drawn, str) else svg(drawn, tips)
     alt = alt or caption.strip("*").split("**")[0]
-    if isinstance(drawn, Figure):
-        plt.close(drawn)  # else a notebook shows it a second time
     display(HTML(f'<div class="asap-figure" role="img" aria-label="{html.escape(alt)}">{inner}</div>'))
     say(f":::{{div}} asap-caption\n{caption}\n:::")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from ..paper.space import published_cell
@@ -14,15 +12,15 @@ from .figure2 import searches
 FIGURES = {"normal": 4, "reduce": 5}
 
 
-def shown() -> list[Any]:
+def shown() -> pd.DataFrame:
     """The first two of the recorded searches."""
-    return list(each(searches().head(2)))
+    return searches().head(2)
 
 
 def draw(kind: str) -> str:
     """HTML of the paper's cell and of the cells of the searches shown, each with its undecided edges dashed."""
     drawn = [cells.derived(published_cell("ASAP"), kind, f"The paper's {cells.NAMES[kind]}")]
-    for row in shown():
+    for row in each(shown()):
         run = results.record(row.run)
         drawn.append(cells.derived(run.genotype(), kind, f"Ours, seed {row.seed}", cells.undecided(run)[kind]))
     return f'<div class="asap-cells labelled">{"".join(drawn)}</div>'
@@ -30,12 +28,12 @@ def draw(kind: str) -> str:
 
 def undecided() -> str:
     """How many edges the searches shown left undecided: `19 of 28 edges undecided (seed 0), 21 of 28 (seed 1)`."""
-    return ", ".join(f"{row.undecided} of {row.edges} edges undecided (seed {row.seed})" for row in shown())
+    return ", ".join(f"{row.undecided} of {row.edges} edges undecided (seed {row.seed})" for row in each(shown()))
 
 
 def rows(kind: str) -> pd.DataFrame:
     """How often each operation stands in the paper's cell and in those of the searches shown."""
-    found = {f"ours, seed {row.seed}": results.record(row.run).genotype() for row in shown()}
+    found = {f"ours, seed {row.seed}": results.record(row.run).genotype() for row in each(shown())}
     named = {"paper's cell": published_cell("ASAP"), **found}
     counts = {name: [sum(e.operation == o for e in g.cell(kind)) for o in palette.OPERATIONS] for name, g in named.items()}
     lines = [[o.replace("_", " "), *(str(c[i]) for c in counts.values())] for i, o in enumerate(palette.OPERATIONS)]

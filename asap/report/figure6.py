@@ -14,8 +14,6 @@ from .display import DASH, counted, each, rows_frame, spread
 from .inference import number
 from .methods_study import TRAINED_ON, panels
 
-AT_EPOCH_END = "ASAP, pruning at an epoch's end"
-
 
 def draw_seeds(axes: Axes, every: pd.DataFrame, runs: Sequence[str], column: str, factor: float, label: str) -> None:
     """A column of the epochs of some runs against scaled time: a thin line a seed, a thick one their mean."""
@@ -67,7 +65,15 @@ def rows(arms: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     headers = ["method", "n", "mixture, at the end, %", "largest fall in an epoch that prunes, points",
                "largest fall in an epoch without pruning, points",
                "one operation an edge, %", "derived cell, %", "drop to the derived cell, points"]  # fmt: skip
-    return rows_frame(headers, [_row(label, runs) for label, runs in arms.items()])
+    every, lines = results.epochs().dropna(subset="fall"), []
+    for label, runs in arms.items():
+        largest = every[every["run"].isin(runs["run"])].groupby("pruned")["fall"].max()
+        cuts = (runs["one_operation"], runs["derived"], runs["accuracy"] - runs["derived"])
+        lines.append([
+            label, str(len(runs)), spread(runs["accuracy"], 1), *(f"{largest[p]:.1f}" if p in largest else DASH for p in (True, False)),
+            *((spread if values.notna().all() else counted)(values, 1) for values in cuts),  # how many, where some did not measure it
+        ])  # fmt: skip
+    return rows_frame(headers, lines)
 
 
 def recovery() -> str:
@@ -88,17 +94,7 @@ def recovery() -> str:
 def at_epoch_end() -> dict[str, pd.DataFrame]:
     """The searches by ASAP that prune at an epoch's end, as the table of the methods shows them; none where there is none."""
     alike = verdicts.arms(None, [verdicts.LIKE_FOR_LIKE])
-    return {AT_EPOCH_END: alike[verdicts.LIKE_FOR_LIKE]} if alike else {}
-
-
-def _row(label: str, runs: pd.DataFrame) -> list[str]:
-    epochs = results.epochs()
-    epochs = epochs[epochs["run"].isin(runs["run"]) & epochs["fall"].notna()]
-    largest, cuts = epochs.groupby("pruned")["fall"].max(), (runs["one_operation"], runs["derived"], runs["accuracy"] - runs["derived"])
-    return [
-        label, str(len(runs)), spread(runs["accuracy"], 1), *(f"{largest[p]:.1f}" if p in largest else DASH for p in (True, False)),
-        *((spread if values.notna().all() else counted)(values, 1) for values in cuts),  # how many, where some did not measure it
-    ]  # fmt: skip
+    return {verdicts.AT_EPOCH_END: alike[verdicts.LIKE_FOR_LIKE]} if alike else {}
 
 
 def older_cuts(*shown: Mapping[str, pd.DataFrame]) -> str:

@@ -52,6 +52,18 @@ def rows() -> pd.DataFrame:
     )  # fmt: skip
 
 
+def theorem_sentence(arms: dict[str, pd.DataFrame]) -> str:
+    """What the searches by Theorem 2's schedule end in; nothing without one."""
+    if THEOREM not in arms:
+        return ""
+    runs = arms[THEOREM]
+    entropy, undecided = runs[["entropy_normal", "entropy_reduce"]].to_numpy().max(), runs["undecided"].min()
+    edges = f"{undecided} of {runs['edges'].iloc[0]} edges undecided, or more"
+    said = f"By Theorem 2's schedule (n = {len(runs)}) a search ends with an entropy of {entropy:.3f} or less and {edges}."
+    why = " Φ is 1 on one operation of each edge, but the threshold is too small to remove the others."
+    return said + why * bool(entropy < 0.0005 and undecided)
+
+
 def schedule_rows() -> pd.DataFrame:
     """What Theorem 2's schedule does to a search, beside ASAP's own (3.2), from the first epoch in which α learns to the last."""
     lines = []

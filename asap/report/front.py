@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from ..records.parameters import DATASETS
 from ..records.study import load
-from . import design, palette, results, surrogate
+from . import palette, results, surrogate
 from .claims import Judged
 from .display import DASH, Markdown, each, rows_frame
-from .verdicts import Verdict, one_copy
+from .verdicts import Verdict, labelled, one_copy
 
 #: The claims that the front page shows, by how their statements begin.
 KEY = (
@@ -40,7 +40,7 @@ def key_rows(found: Judged) -> pd.DataFrame:
     for beginning in KEY:
         claim, verdict = next(pair for pair in found if pair[0].statement.startswith(beginning))
         n = verdict.scale.partition("n = ")[2] or DASH
-        lines.append([Markdown(f"[{claim.statement}]({claim.page}.md)"), Markdown(f"**{verdict.verdict}**"), n, verdict.ours])
+        lines.append([Markdown(f"[{claim.statement}]({claim.page}.md)"), Markdown(f"**{verdict.verdict}**"), n, verdict.told])
     return rows_frame(["the paper's claim", "here", "n", "what was found"], lines)
 
 
@@ -81,10 +81,9 @@ def design_sentence() -> str:
 
 def grouped() -> pd.DataFrame:
     """The searches on CIFAR-10 at the cpu scale with the `group` of the front page's figure; ASAP's by any reading of the paper."""
-    frame, _ = recorded()
-    label = results.first_arm(frame, "methods", *design.STUDIES, "certified")
-    readings = (frame["arm_sensitivity"] != "") & (label == "")
-    return results.once(frame.assign(label=label, group=label.map(GROUPS).mask(readings, ASAP))).dropna(subset="group")
+    frame = labelled(recorded()[0])
+    group = frame["label"].map(GROUPS).mask(frame["arm_sensitivity"] != "", ASAP)
+    return frame.assign(group=group).dropna(subset="group")
 
 
 def scored() -> dict[str, pd.DataFrame]:
@@ -117,7 +116,7 @@ def draw() -> Figure:
         axes.text(1.0, y - 0.32, said, transform=axes.get_yaxis_transform(), ha="right", fontsize=9)
     axes.set_yticks(range(len(groups)), [f"{g}\n(n = {(frame['group'] == g).sum()})" for g in groups])
     axes.set_ylim(len(groups) - 0.5, -0.6)
-    axes.set_xlim(0, 85)
+    axes.set_xlim(0, 100)
     axes.set_xlabel("validation accuracy with the supernet's weights, %")
     palette.legend_below(axes)
     return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -16,7 +17,7 @@ from . import rows as rows_of
 STUDY, TRAINED_ON = "methods", "ends"
 THEOREM = "ASAP, Theorem 2's schedule"
 #: The arms that the paper's Figures 6 and 7 show; the study's others are drawn beside them.
-PRINTED = ("ENAS", "DARTS", "ASAP", "ASAP, paper scale", "Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
+PRINTED = ("ENAS", "DARTS", "ASAP", "ASAP, paper scale", *verdicts.ACCUMULATED)
 
 
 def labels() -> list[str]:
@@ -29,9 +30,9 @@ def found(kind: str) -> dict[str, pd.DataFrame]:
     return verdicts.arms(None, *([label] for label in labels()), kind=kind)
 
 
-def elsewhere(arms: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+def elsewhere(arms: Mapping[str, pd.DataFrame], root: Path | None = None) -> dict[str, pd.DataFrame]:
     """The searches of these studies on another copy of the images than those `found`, which are drawn apart."""
-    frame = verdicts.labelled(results.searches().query("scale == 'cpu'"))
+    frame = verdicts.labelled(results.searches(root).query("scale == 'cpu'"))
     frame = frame[frame["label"].isin(labels()) & ~frame["copy"].isin({runs["copy"].iloc[0] for runs in arms.values()})]
     frame = verdicts.one_copy(frame, "label").sort_values("seed")
     return {label: runs for label in labels() if len(runs := frame[frame["label"] == label])}

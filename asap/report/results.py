@@ -77,7 +77,6 @@ from ..records.recorder import write_atomically
 from ..records.run import RecordError, Run, failures, run_folders, under_runs
 from . import rows
 
-FILES = ("searches.csv", "evaluations.csv")
 UNFINISHED = ("run", "kind", "method", "dataset", "scale", "seed", "status", "started", "epochs_run", "epochs", "failures")
 
 
@@ -241,19 +240,12 @@ def _frames(root: Path, files: tuple[tuple[str, int, int], ...]) -> _Results:
 
 def flat(root: Path | None = None) -> dict[str, str]:
     """The content of runs/results/searches.csv and evaluations.csv, by name."""
-    frames = zip(FILES, (searches(root), evaluations(root)), strict=True)
-    return {name: frame.to_csv(index=False, float_format="%.10g") for name, frame in frames}
-
-
-def write(root: Path | None = None) -> list[Path]:
-    """Write runs/results/searches.csv and evaluations.csv; their paths."""
-    paths = []
-    for name, content in flat(root).items():
-        paths.append(Path(root or runs_root()) / "results" / name)
-        write_atomically(paths[-1], content.encode())
-    return paths
+    frames = {"searches.csv": searches(root), "evaluations.csv": evaluations(root)}
+    return {name: frame.to_csv(index=False, float_format="%.10g") for name, frame in frames.items()}
 
 
 if __name__ == "__main__":
-    for path in write():
+    for name, content in flat().items():
+        path = runs_root() / "results" / name
+        write_atomically(path, content.encode())
         print(path)

@@ -20,36 +20,31 @@ CUTS = {"one_operation": "operations", "derived": "genotype"}
 COURSE = ("left", "density", "fall", "pruned", "steps_seconds", "time", "entropy")
 
 
-#: The columns beside the parameters and arms, in their order.
-OF_ALL = (
-    "changed", "by_recipe", "variant", "fingerprint", "copy", "parameters_36", "epochs_run", "seconds", "device", "processor", "threads",
-    "clock", "clocked", "commit", "torch", "started", "ended",
-)  # fmt: skip
-OF_KIND = {
-    "search": (
-        "decided", "undecided", "edges", "operations", "operations_left", "parameters_left", "accuracy", "one_operation", "derived",
-        "one_operation_as_is", "derived_as_is", "cut_images", "step_minutes", "full_epoch_minutes", "full_epochs", "grace_epochs",
-        "pruning_epochs", "first_pruning", "largest_fall", "entropy_normal", "entropy_reduce",
-    ),
-    "evaluation": (
-        "cell", "kind", "rule", "error", "standard_error", "test_images", "test_loss", "parameters", "multiply_adds",
-    ),
+#: The columns beside the parameters and arms, in their order, with their types, which a frame without rows has too.
+OF_ALL = {
+    "changed": str, "by_recipe": bool, "variant": str, "fingerprint": str, "copy": str, "parameters_36": float, "epochs_run": float,
+    "seconds": float, "device": str, "processor": str, "threads": float, "clock": str, "clocked": bool, "commit": str, "torch": str,
+    "started": str, "ended": str,
 }  # fmt: skip
-BOOLEAN = {"by_recipe", "clocked", "decided"}
-TEXT = {
-    "run", "changed", "variant", "fingerprint", "copy", "device", "processor", "clock", "commit", "torch", "started", "ended",
-    "cut_images", "cell", "kind", "rule",
+OF_KIND = {
+    "search": {
+        "decided": bool, "undecided": float, "edges": float, "operations": float, "operations_left": float, "parameters_left": float,
+        "accuracy": float, "one_operation": float, "derived": float, "one_operation_as_is": float, "derived_as_is": float,
+        "cut_images": str, "step_minutes": float, "full_epoch_minutes": float, "full_epochs": float, "grace_epochs": float,
+        "pruning_epochs": float, "first_pruning": float, "largest_fall": float, "entropy_normal": float, "entropy_reduce": float,
+    },
+    "evaluation": {
+        "cell": str, "kind": str, "rule": str, "error": float, "standard_error": float, "test_images": float, "test_loss": float,
+        "parameters": float, "multiply_adds": float,
+    },
 }  # fmt: skip
 
 
 def frame(kind: str, rows: list[dict[str, Any]], studies: list[str]) -> pd.DataFrame:
     """Rows of one kind as a frame. Without a row it has every column all the same, so that what selects from it works."""
-    defaults = _parameters(kind)
-    columns = list(dict.fromkeys(["run", *defaults, *(f"arm_{study}" for study in studies), *OF_ALL, *OF_KIND[kind]]))
-    if rows:
-        return pd.DataFrame(rows, columns=columns)
-    text = TEXT | {f"arm_{study}" for study in studies} | {name for name, value in defaults.items() if isinstance(value, str)}
-    return pd.DataFrame({name: pd.Series(dtype=bool if name in BOOLEAN else str if name in text else float) for name in columns})
+    given = {name: str if isinstance(value, str) else float for name, value in _parameters(kind).items()}
+    types: dict[str, Any] = {"run": str, **given, **{f"arm_{study}": str for study in studies}, **OF_ALL, **OF_KIND[kind]}
+    return pd.DataFrame(rows, columns=list(types)) if rows else pd.DataFrame(columns=list(types)).astype(types)
 
 
 def _parameters(kind: str) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def arm(runs: pd.DataFrame) -> pd.Series:
 
 def own_rows(evaluations: pd.DataFrame) -> pd.DataFrame:
     """The cells of this project's own plain ASAP searches."""
-    own = evaluations[(arm(evaluations) == "ASAP") & (evaluations["kind"] == "searched")]
+    own = results.once(evaluations.assign(label=arm(evaluations))).query("label == 'ASAP' and kind == 'searched'")
     return rows_frame(["search", "test error, % (± binomial)", "parameters, M", "seed"], [
         [code(row.cell), plus_minus(row.error, row.standard_error), f"{row.parameters / 1e6:.3f}", str(row.seed)] for row in each(own)
     ])  # fmt: skip

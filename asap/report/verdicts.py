@@ -37,7 +37,7 @@ SUMMARY = {
 Values = Sequence[float] | pd.Series
 #: The arms that prune by accumulated gradients, and ASAP where it prunes at an epoch's end as they do.
 ACCUMULATED = ("Accumulated gradient, p = 1", "Accumulated gradient, p = 3")
-LIKE_FOR_LIKE = "Pruning once an epoch"
+LIKE_FOR_LIKE, AT_EPOCH_END = "Pruning once an epoch", "ASAP, pruning at an epoch's end"  # its arm, and what it is among methods
 #: The studies whose arms are compared; an arm has one name in all of them.
 STUDIES = ("methods", "design", "design2", "certified", "sensitivity", "ends")
 
@@ -77,9 +77,9 @@ class Tested:
         """The verdict, by the p value after Holm's correction over a family of so many claims."""
         if p < LEVEL:
             return HOLDS if self.positive else FAILS
-        intervals = [interval for part in self.testable if (interval := part.interval(LEVEL / max(1, family)))]
-        within = self.claimed > 0 and all(max(abs(low), abs(high)) < self.claimed for low, high in intervals)
-        return EQUAL if intervals and self.complete and within and len(intervals) == len(self.parts) else OPEN
+        intervals = [part.interval(LEVEL / max(1, family)) for part in self.parts.values()]
+        smaller = all(interval is not None and max(map(abs, interval)) < self.claimed for interval in intervals)
+        return EQUAL if self.complete and smaller else OPEN
 
     def text(self, p: float, family: int) -> str:
         """Every difference, or their range where there are many; the adjusted p; and what could have been shown."""
@@ -100,7 +100,8 @@ class Tested:
 
 @dataclass(frozen=True)
 class Verdict:
-    """ours: our number or finding in words. scale: at which scale, on which copy of the images, from how many runs.
+    """ours: our number or finding in words. scale: at which scale, on which copy of the images, from how many runs. beside: what other
+    records have, which do not count.
 
     test: of a claim that is tested. Such claims are corrected together, so `claims.judged` decides; `verdict` says what is said until then.
     """
@@ -109,6 +110,12 @@ class Verdict:
     scale: str
     verdict: str
     test: Tested | None = None
+    beside: str = ""
+
+    @property
+    def told(self) -> str:
+        """What is found, and what is `beside` it."""
+        return "; ".join(filter(None, (self.ours, self.beside)))
 
 
 def missing(what: str) -> Verdict:

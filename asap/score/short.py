@@ -1,6 +1,7 @@
 """What a short evaluation can tell about a cell: its error at the cpu scale on cells that others trained in full. Needs no torch.
 
-The study `validity` evaluates 16 of the 214 cells of Yang et al. (2020), spread over their range; `asap score --record` compares.
+The study `validity` evaluates 16 of the 214 cells of Yang et al. (2020), spread evenly over the ranks of their accuracy; `asap score
+--record` compares.
 """
 
 from __future__ import annotations
@@ -22,12 +23,6 @@ from .surrogate import ACCURACIES, TRAINED_SOURCE, SurrogateError, reference_fil
 STUDY, LEAST = "validity", 6
 CURVES = "reference/yang2020/curves_hundredths.npz"
 EPOCHS = (1, 5, 10, 25, 50, 100, 200, 300, 400, 500, 600)
-
-
-def chosen(accuracies: pd.DataFrame, count: int = 16) -> list[int]:
-    """The rows of `count` cells spread evenly over the ranks of their accuracy after the last epoch, worst first."""
-    order = np.argsort(accuracies["final"].to_numpy(), kind="stable")
-    return [int(order[int((i + 0.5) * len(order) / count)]) for i in range(count)]
 
 
 def evaluated(root: Path, cells: Sequence[Genotype], accuracies: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:

@@ -22,7 +22,6 @@ from ..paper.equations import CLIP, DELTA, FRACTIONS
 from ..records.parameters import SearchParameters
 from .alpha import Differentiable, but_one
 from .asap import Anneal
-from .darts import Darts
 
 STATE = ("wealth", "squares", "count", "certified", "squares_before", "count_before")
 
@@ -81,7 +80,7 @@ class Certificate:
 
 
 class Betting(Differentiable):
-    """A method whose α gradients are bet on; what else it does is the method's that follows in the order of inheritance."""
+    """DARTS, or the method that follows in the order of inheritance, its α gradients bet on."""
 
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
         super().__init__(parameters, device)
@@ -116,8 +115,4 @@ class BettingAnneal(Betting, Anneal):
     """ASAP, its α gradients bet on."""
 
 
-class BettingDarts(Betting, Darts):
-    """DARTS, its α gradients bet on; pruned where `prune_rule` is certified."""
-
-
-BETTING: dict[str, type[Betting]] = {"asap": BettingAnneal, "darts": BettingDarts}
+BETTING: dict[str, type[Betting]] = {"asap": BettingAnneal, "darts": Betting}

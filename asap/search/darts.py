@@ -1,4 +1,4 @@
-"""DARTS: Φ at T = 1, first or second order, and nothing is pruned until the argmax at the end."""
+"""DARTS' second order. The first is `alpha.Differentiable` as it stands: Φ at T = 1, nothing pruned until the argmax at the end."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from torch import Tensor
 
 from .alpha import Differentiable
 from .method import Step
-
-
-class Darts(Differentiable):
-    """First order: α follows the validation loss with w held fixed."""
 
 
 class SecondOrder(Differentiable):

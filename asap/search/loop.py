@@ -111,9 +111,7 @@ class _Search(Session):
         self.prune(self.method.to_prune(epoch_ends=True))
         images = len(self.train) * p.batch
         clocks["measure"].start()
-        validation_loss, validation_accuracy, _ = measure(
-            self.network, lambda x: self.logits(x, self.method.mixture().detached()), self.validation
-        )
+        validation_loss, validation_accuracy, _ = measure(self.network, lambda x: self.logits(x, self.method.mixture()), self.validation)
         clocks["measure"].stop()
         snapshot = self.method.snapshot()
         self.history.append({k: snapshot[k] | {"alive": self.network.alive[k].copy()} for k in CELL_KINDS})
@@ -170,8 +168,7 @@ class _Search(Session):
 
     def delete_masked(self) -> None:
         """Delete what the method has only masked since the last epoch."""
-        if self.method.alive:
-            self.drop({kind: self.network.alive[kind] & ~alive.cpu().numpy() for kind, alive in self.method.alive.items()})
+        self.drop({kind: self.network.alive[kind] & ~alive.cpu().numpy() for kind, alive in self.method.alive.items()})
 
     def drop(self, masks: Masks) -> None:
         """Delete operations from the network, and their weights and momentum from the optimizer; what was captured is captured anew."""
@@ -182,7 +179,9 @@ class _Search(Session):
             self.optimizer.state.pop(parameter, None)
         for group in self.optimizer.param_groups:
             group["params"] = [parameter for parameter in group["params"] if parameter not in gone]
-        graphs.reset(self.weight_step, self.alpha_step)
+        for step in (self.weight_step, self.alpha_step):
+            if isinstance(step, graphs.Graphed):
+                step.reset()
 
     def done(self) -> bool:
         single = 2 * len(edges(self.p.nodes))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import torch
+
 from ..records.parameters import SearchParameters
+from .alpha import Differentiable
 from .asap import Anneal
 from .certified import BETTING
-from .darts import Darts, SecondOrder
+from .darts import SecondOrder
 from .enas import Enas
 from .method import Method
 from .pruning import AccumulatedGradient, Magnitude
@@ -13,7 +16,7 @@ from .random import Random
 
 METHODS: dict[str, type[Method]] = {
     "asap": Anneal,
-    "darts": Darts,
+    "darts": Differentiable,  # first order: α follows the validation loss with w held fixed
     "darts2": SecondOrder,
     "magnitude": Magnitude,
     "accumulated": AccumulatedGradient,
@@ -22,7 +25,7 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
-def make_method(parameters: SearchParameters, device: object) -> Method:
+def make_method(parameters: SearchParameters, device: torch.device) -> Method:
     """The method that a search's parameters name, on a device."""
     kinds = METHODS if parameters.prune_rule == "threshold" else BETTING
-    return kinds[parameters.method](parameters, device)  # type: ignore[arg-type]
+    return kinds[parameters.method](parameters, device)

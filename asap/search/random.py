@@ -28,7 +28,7 @@ class Random(Method):
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
         super().__init__(parameters, device)
         rng = np.random.default_rng([parameters.seed, 0, CELLS])
-        self.pool = [random_genotype(rng, self.operations, parameters.nodes) for _ in range(self.candidates)]
+        self.pool = [random_genotype(rng, parameters.nodes) for _ in range(self.candidates)]
         self.loss = torch.zeros(self.candidates, dtype=torch.float64)  # summed over the batches scored
         self.count = torch.zeros(self.candidates, dtype=torch.int64)
         self.begin_epoch(0)
@@ -41,7 +41,7 @@ class Random(Method):
         return self.epoch > (1 - self.share) * self.parameters.epochs
 
     def mixture(self) -> Mixture:
-        return self.one(random_genotype(self.rng, self.operations, self.parameters.nodes))
+        return self.one(random_genotype(self.rng, self.parameters.nodes))
 
     def update(self, step: Step) -> None:
         """Score the next candidate; nothing learns."""

@@ -44,10 +44,9 @@ class Wealth:
 
 
 def growth(x: np.ndarray, weights: np.ndarray, fraction: np.ndarray | float) -> np.ndarray:
-    """E log(1 + λX), what log-wealth gains a step, for a law of atoms `x` (A,) with `weights` (A,), at each λ."""
-    with np.errstate(divide="ignore"):
-        gains = np.log1p(np.multiply.outer(fraction, x))
-    return np.where(weights > 0, gains, 0.0) @ weights
+    """E log(1 + λX), what log-wealth gains a step, for a law of atoms `x` (A,) in [−1, 1] with `weights` (A,), at each λ < 1."""
+    gains: np.ndarray = np.log1p(np.multiply.outer(fraction, x)) @ weights
+    return gains
 
 
 def information(x: np.ndarray, weights: np.ndarray) -> float:

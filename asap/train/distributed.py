@@ -30,11 +30,6 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def share() -> slice:
-    """Which images of a batch are this process'."""
-    return slice(rank(), None, world())
-
-
 def local_device(device: torch.device) -> torch.device:
     """This process' own GPU where there are several."""
     if device.type == "cuda" and device.index is None and world() > 1:

@@ -18,7 +18,9 @@ class RunFailed(RuntimeError):
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, SIGTERM or SIGHUP: `status` is the exit status that says which. The message is one line."""
 
-    status = 128 + signal.SIGINT
+    def __init__(self, status: int, message: str = "") -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Signals:
@@ -47,6 +49,4 @@ class Signals:
 
     def stop(self) -> NoReturn:
         """Raise `Interrupted` for the signal that came."""
-        interrupted = Interrupted()
-        interrupted.status = 128 + self.asked
-        raise interrupted
+        raise Interrupted(128 + self.asked)

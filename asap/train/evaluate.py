@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..networks.derived import Size
+from ..networks.derived import DerivedNetwork, Size
 from ..paper.space import Genotype, cell_by_name
 from ..records.parameters import EvaluationParameters, ParameterError, runs_root
 from ..records.recorder import Recorder
@@ -64,13 +64,14 @@ class _Evaluation(Session):
         super().__init__(p, device, recorder)
         self.title = p.cell or p.run
         order = machine.random_stream(p.seed, 0, SPLIT)
-        augmentation = {"flip": p.flip, "cutout": p.cutout, "autoaugment": p.autoaugment, "color": p.color, "share": distributed.share()}
+        share = slice(distributed.rank(), None, distributed.world())  # of each batch, and of the test images: this process'
+        augmentation = {"flip": p.flip, "cutout": p.cutout, "autoaugment": p.autoaugment, "color": p.color, "share": share}
         self.train = images.training(p.images, order, p.batch, device, **augmentation)
-        self.test = images.testing(4 * p.batch, device, distributed.share())
+        self.test = images.testing(4 * p.batch, device, share)
         machine.seed_everything(p.seed, 0, INIT)
         self.size = Size(genotype, p.channels, p.layers, images.classes, images.channels, images.size, p.stem, p.squeeze_excitation)
         self.images = images
-        self.network = dataclasses.replace(self.size, auxiliary=p.auxiliary_weight > 0).build()
+        self.network = DerivedNetwork(dataclasses.replace(self.size, auxiliary=p.auxiliary_weight > 0))
         if p.sync_batch_norm:
             distributed.share_batch_norm(self.network)
         self.network.to(device).to(memory_format=torch.channels_last)

@@ -58,10 +58,12 @@ def read_files(name: str, halves: list[Files], view: View, whole: tuple[int, int
     arrays: list[np.ndarray] = []
     qualities: set[int] = set()
     for files in halves:
-        images, found = view.read_all(files.paths)
+        images = np.empty((len(files), view.size, view.size, view.channels), dtype=np.uint8)
+        for i, path in enumerate(files.paths):
+            images[i], quality = view.read(path)
+            qualities.add(quality)
         arrays += [images, np.array(files.labels, dtype=np.int64)]
-        qualities |= found
-    return Decoded(variant(name, arrays, whole, min(qualities, default=0)), arrays, halves[0].classes, view)
+    return Decoded(variant(name, arrays, whole, min(qualities - {0}, default=0)), arrays, halves[0].classes, view)
 
 
 def variant(name: str, arrays: Sequence[np.ndarray], whole: tuple[int, int], quality: int) -> str:
@@ -123,8 +125,13 @@ def own_source(name: str, folder: Path, image_size: int, test_share: float) -> S
         files = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file() and str(path) not in taken]
         others = [path for path in files if not any(part.startswith(".") for part in path.parts)]
         if others:
-            print(f"note: {len(others)} files under {folder} are not read, for example {others[0]}", file=sys.stderr)
-        return replace(read_files(name, halves, _common_view(folder, all_paths(halves), image_size)), variant=name)
+            print(f"note: files under {folder} that are not read: {len(others)}, for example {others[0]}", file=sys.stderr)
+        decoded = read_files(name, halves, _common_view(folder, all_paths(halves), image_size))
+        train_images, _, test_images, _ = decoded.arrays
+        trained = {hashlib.sha256(image.tobytes()).digest() for image in train_images}
+        if same := sum(hashlib.sha256(image.tobytes()).digest() in trained for image in test_images):
+            print(f"note: {same} of the {len(test_images)} test images under {folder} are training images too", file=sys.stderr)
+        return replace(decoded, variant=name)
 
     return Source(all_paths(halves), read)
 

@@ -117,13 +117,6 @@ def graphed(step: Step, device: torch.device, wanted: bool) -> Any:
     return Graphed(step, CudaBackend(device)) if wanted and device.type == "cuda" else step
 
 
-def reset(*steps: Any) -> None:
-    """Reset those of the steps that are graphs."""
-    for step in steps:
-        if isinstance(step, Graphed):
-            step.reset()
-
-
 def changing(value: float, device: torch.device) -> Any:
     """A number that changes between steps: on CUDA a tensor () there, elsewhere the number. `changed` sets it."""
     return torch.tensor(value, device=device) if device.type == "cuda" else value

@@ -132,14 +132,6 @@ class View:
         pixels = np.asarray(whole).reshape(self.side, self.side, self.channels)
         return centred(pixels, self.size), quality
 
-    def read_all(self, paths: list[str]) -> tuple[np.ndarray, set[int]]:
-        """The arrays of all these images, (N, size, size, channels), and the qualities of those that are JPEGs."""
-        images, qualities = np.empty((len(paths), self.size, self.size, self.channels), dtype=np.uint8), set()
-        for i, path in enumerate(paths):
-            images[i], quality = self.read(path)
-            qualities.add(quality)
-        return images, qualities - {0}
-
 
 def centred(images: np.ndarray, size: int) -> np.ndarray:
     """Images (…, H, W, C) of equal sides padded with zeros, or cropped, to size × size around their centre."""

@@ -91,7 +91,7 @@ def load(run: str | Path, root: str = "") -> Classifier:
     except CheckpointError:
         raise CheckpointError(f"{path} is damaged: delete the run's folder, and evaluate again") from None
     try:
-        network = Size(Genotype.from_dict(state["genotype"]), **state["network"]).build()
+        network = DerivedNetwork(Size(Genotype.from_dict(state["genotype"]), **state["network"]))
         network.load_state_dict({name.removeprefix("network/"): t for name, t in tensors.items() if name.startswith("network/")})
         view = View(**state["view"])
         view = dataclasses.replace(view, fit="crop") if view.fit == "exact" else view

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -63,7 +64,9 @@ def recording(p: Parameters, kind: str, device: torch.device, images: ImageData 
         on = machine.describe(device) | ({"processes": distributed.world()} if distributed.world() > 1 else {})
         same_threads(folder, on)
         recorder: Recorder = Recorder(folder, kind, p.identity(), p.matches, data=images.describe(), machine=on, **described)
-        sweep(recorder)
+        with suppress(OSError):  # what a kill left; but a finished run may lie where nothing can be written
+            for left in [*folder.glob(".*.part"), *([recorder.checkpoint] if recorder.finished else [])]:
+                left.unlink(missing_ok=True)
         distributed.from_first(recorder.finished)
     else:
         recorder = Follower(folder, distributed.from_first(None))
@@ -74,11 +77,8 @@ def recording(p: Parameters, kind: str, device: torch.device, images: ImageData 
     except UserError:
         raise
     except KeyboardInterrupt as error:
-        stop = Interrupted(
-            f"interrupted; the same command {'goes on from the checkpoint' if recorder.checkpoint.is_file() else 'begins anew'}"
-        )
-        stop.status = getattr(error, "status", Interrupted.status)
-        raise stop from None
+        goes_on = "goes on from the checkpoint" if recorder.checkpoint.is_file() else "begins anew"
+        raise Interrupted(getattr(error, "status", 128 + signal.SIGINT), f"interrupted; the same command {goes_on}") from None
     except (RuntimeError, MemoryError, ArithmeticError, ValueError, OSError) as error:
         reason = why(error)
         with suppress(OSError):  # a full disk has no room for this either
@@ -115,10 +115,3 @@ def same_threads(folder: Path, here: dict[str, Any]) -> None:
         begun, now = there.get(name, 1), here.get(name, 1)
         if begun != now:
             raise RecordError(f"{folder} was begun with {give}{begun}, and would end otherwise with {now}: give that, or delete the folder")
-
-
-def sweep(recorder: Recorder) -> None:
-    """Remove what a kill left: files half written, and the checkpoint of a run that finished."""
-    with suppress(OSError):  # a finished run may lie where nothing can be written
-        for left in [*recorder.folder.glob(".*.part"), *([recorder.checkpoint] if recorder.finished else [])]:
-            left.unlink(missing_ok=True)

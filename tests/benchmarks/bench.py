@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import plain
 
-from asap.networks.derived import Size
+from asap.networks.derived import DerivedNetwork, Size
 from asap.networks.supernet import Supernet
 from asap.paper.space import ASAP_OPERATIONS, CELL_KINDS, DARTS_OPERATIONS, published_cell
 from asap.records.parameters import runs_root
@@ -110,7 +110,7 @@ def evaluation_step(variant, channels, layers, batch, device="cpu"):
         logits = network
     else:
         x = x.contiguous(memory_format=torch.channels_last)
-        network = Size(cell, channels, layers).build().to(device).to(memory_format=torch.channels_last)
+        network = DerivedNetwork(Size(cell, channels, layers)).to(device).to(memory_format=torch.channels_last)
 
         def logits(x):
             return network(x)[0]

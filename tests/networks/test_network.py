@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import SqueezeExcitation
 
-from asap.networks.derived import AuxiliaryHead, Size
+from asap.networks.derived import AuxiliaryHead, DerivedNetwork, Size
 from asap.networks.operations import DilConv, Source
 from asap.paper.space import published_cell, published_cells
 from asap.report.results import sizes
@@ -59,7 +59,7 @@ def test_agrees_with_the_plain_network(name):
     try:
         torch.manual_seed(0)
         genotype = published_cell(name)
-        ours = Size(genotype, 4, 3, image_size=16).build().to(memory_format=torch.channels_last)
+        ours = DerivedNetwork(Size(genotype, 4, 3, image_size=16)).to(memory_format=torch.channels_last)
         theirs = plain.DerivedNetwork(genotype, 4, 3)
         pairs = list(zip(ours.stems.parameters(), theirs.stem.parameters(), strict=True))
         pairs += zip(ours.head.parameters(), theirs.head.parameters(), strict=True)
@@ -101,7 +101,7 @@ def test_squeeze_excitation_weighs_channels_by_their_means():
 @pytest.mark.parametrize("name", published_cells())
 def test_imagenet_network_trains_a_step(name):
     torch.manual_seed(0)
-    network = Size(published_cell(name), 4, 6, image_size=64, stem="imagenet", auxiliary=True).build()
+    network = DerivedNetwork(Size(published_cell(name), 4, 6, image_size=64, stem="imagenet", auxiliary=True))
     logits, extra = network(torch.randn(2, 3, 64, 64), 0.2)
     (F.cross_entropy(logits, torch.tensor([1, 2])) + 0.4 * F.cross_entropy(extra, torch.tensor([1, 2]))).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for n, p in network.named_parameters())
@@ -116,7 +116,7 @@ def test_auxiliary_head_is_darts_on_8x8_and_works_on_other_sides():
 
 def test_auxiliary_head_and_drop_path_act_in_training_only():
     torch.manual_seed(0)
-    network = Size(published_cell("ASAP"), 4, 3, image_size=16, auxiliary=True).build()
+    network = DerivedNetwork(Size(published_cell("ASAP"), 4, 3, image_size=16, auxiliary=True))
     images = torch.rand(4, 3, 16, 16)
     logits, extra = network(images, 0.5)
     assert logits.shape == extra.shape == (4, 10)

@@ -120,7 +120,7 @@ def compare(name, found):
 
 
 def test_the_verdicts_are_the_recorded_ones():
-    rows = [[c.theme, c.statement, v.ours, v.scale, v.verdict] for c, v in claims.judged(ROOT / "runs")]
+    rows = [[c.theme, c.statement, v.told, v.scale, v.verdict] for c, v in claims.judged(ROOT / "runs")]
     compare("verdicts", rows)
 
 

@@ -12,7 +12,7 @@ import torchvision.datasets as tv
 from PIL import Image
 
 from asap.cli import main
-from asap.networks.derived import Size
+from asap.networks.derived import DerivedNetwork, Size
 from asap.paper.space import published_cells
 from asap.records.parameters import DATASETS, EvaluationParameters, SearchParameters, make
 from asap.train import augment, datasets
@@ -227,7 +227,7 @@ def test_every_published_cell_trains_a_step_on_every_data_set_s_shape(channels, 
     images = torch.randn(2, channels, side, side).contiguous(memory_format=torch.channels_last)
     for name, cell in published_cells().items():
         shape = {"channels": 2, "layers": 3, "classes": classes, "image_channels": channels, "image_size": side}
-        network = Size(cell["genotype"], **shape, auxiliary=True, stem=stem).build()
+        network = DerivedNetwork(Size(cell["genotype"], **shape, auxiliary=True, stem=stem))
         logits, extra = network(images, 0.2)
         assert logits.shape == extra.shape == (2, classes), name
         (F.cross_entropy(logits, torch.zeros(2, dtype=torch.long)) + F.cross_entropy(extra, torch.ones(2, dtype=torch.long))).backward()

@@ -1,6 +1,7 @@
 """Image folders: one fingerprint in any order, a cache that knows its files, odd images, and folders of the user's own."""
 
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torchvision.datasets as tv
 from PIL import Image
 
 from asap.errors import UserError
-from asap.networks.derived import Size
+from asap.networks.derived import DerivedNetwork, Size
 from asap.networks.supernet import Supernet
 from asap.paper.space import DARTS_OPERATIONS, edges, published_cells
 from asap.records.data import same_data, set_fingerprint, shorter_side
@@ -77,12 +78,14 @@ def test_the_cache_is_made_anew_when_its_files_change_and_hidden_folders_are_no_
     assert len(again.train) == 3 and again.fingerprint != first.fingerprint and "made anew" in capsys.readouterr().err
 
 
-def test_what_is_not_read_is_said(tmp_path, capsys):
+def test_files_that_are_not_read_and_test_images_that_are_trained_on_are_said(tmp_path, capsys):
     root = own(tmp_path / "shapes")
+    shutil.copy(root / "train/ant/0.png", root / "test/bee/copy.png")
     for name in ("train/ant/moving.gif", "val/ant/0.png", "train/.hidden/0.png"):
         draw(root / name)
     datasets.load("shapes", tmp_path, folder=str(root))
-    assert "note: 2 files under" in (said := capsys.readouterr().err) and "for example train/ant/moving.gif" in said
+    said = capsys.readouterr().err
+    assert "that are not read: 2, for example train/ant/moving.gif" in said and "1 of the 19 test images under" in said
     datasets.load("shapes", tmp_path, folder=str(root))
     assert capsys.readouterr().err == ""
 
@@ -192,7 +195,9 @@ def test_networks_train_a_step_on_images_of_any_side(side):
     supernet = Supernet(DARTS_OPERATIONS, 2, 3, 2, 3, 1, side)
     phi = {kind: torch.full((len(edges(2)), len(DARTS_OPERATIONS)), 0.1, requires_grad=True) for kind in ("normal", "reduce")}
     cells = published_cells()
-    networks = [Size(cells[name]["genotype"], 2, 3, 3, 1, side, auxiliary=True).build() for name in ("ASAP", "DARTS_V2", "AmoebaNet_A")]
+    networks = [
+        DerivedNetwork(Size(cells[name]["genotype"], 2, 3, 3, 1, side, auxiliary=True)) for name in ("ASAP", "DARTS_V2", "AmoebaNet_A")
+    ]
     logits = [supernet(images, phi), *(part for network in networks for part in network(images))]
     sum(F.cross_entropy(x, torch.zeros(2, dtype=torch.long)) for x in logits).backward()
     assert all(x.shape == (2, 3) for x in logits) and all(p.grad.isfinite().all() for p in phi.values())
