@@ -37,8 +37,21 @@ def autoaugment(images: Tensor, drawn: Tensor) -> Tensor:
             for value, chosen in signs:
                 where = chosen.nonzero()[:, 0].to(images.device)
                 if len(where):
-                    images[where] = _apply_op(images[where], name, value, InterpolationMode.NEAREST, None)
+                    here_are = images[where]
+                    done = equalize(here_are) if name == "Equalize" else _apply_op(here_are, name, value, InterpolationMode.NEAREST, None)
+                    images[where] = done
     return images
+
+
+def equalize(images: Tensor) -> Tensor:
+    """torchvision's `equalize` of images (B, C, H, W), uint8, to the bit; it reads values back to the host for each image and channel."""
+    flat = images.flatten(2).long()
+    counts = torch.zeros(*flat.shape[:2], 256, dtype=torch.int64, device=images.device).scatter_add_(2, flat, torch.ones_like(flat))
+    step = (counts.sum(2, keepdim=True) - counts.gather(2, flat.amax(2, keepdim=True))) // 255
+    table = ((counts.cumsum(2) + step // 2) // step.clamp_min(1)).roll(1, 2)
+    table[..., 0] = 0
+    spread = table.clamp_(0, 255).gather(2, flat).to(torch.uint8).view_as(images)
+    return torch.where(step[..., None] == 0, images, spread)
 
 
 JITTER = 0.4  # of brightness, contrast and saturation: what DARTS' code uses for ImageNet

@@ -122,6 +122,7 @@ class Batches:
         padded = torch.nn.functional.pad(split.images, (0, 0, pad, pad, pad, pad))
         self.images, self.labels = padded.contiguous().to(device), split.labels.to(device)
         self.mean, self.deviation = (255 * mean).to(device), (255 * deviation).to(device)
+        self.side = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def __len__(self) -> int:
         """Whole batches in an epoch."""
@@ -134,7 +135,7 @@ class Batches:
         if self.device.type == "cuda":
             drawn = _uploaded(list(drawn), self.device)
         for numbers in islice(drawn, first, None):  # the random numbers of those before are drawn, their images are not made
-            yield self._build(numbers)
+            yield self._build(numbers) if self.side is None else self._beside(numbers, self.side)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Every image once, in order and not augmented; the last batch may be smaller, and on a GPU they are of 1,000 images and more."""
@@ -161,6 +162,16 @@ class Batches:
             corners = torch.stack([torch.randint(self.size, (count,), generator=generator) for _ in range(2)], 1)
             drawn["corners"] = corners[share] - self.cutout // 2
         return drawn
+
+    def _beside(self, drawn: dict[str, Any], side: torch.cuda.Stream) -> tuple[Tensor, Tensor]:
+        """`_build` on a stream of its own: while the step before still computes, which the host's waits there do not wait for."""
+        with torch.cuda.stream(side):
+            made = self._build(drawn)
+        here = torch.cuda.current_stream(self.device)
+        here.wait_stream(side)
+        for tensor in made:
+            tensor.record_stream(here)
+        return made
 
     def _build(self, drawn: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """The batch of these pixels."""

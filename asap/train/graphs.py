@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -25,7 +26,7 @@ def _pool(device: torch.device) -> tuple[Any, ...]:
     torch gives a pool up when its last graph goes, and then fails at the next capture into it.
     """
     graph, pool, number = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle(), torch.zeros((), device=device)
-    with torch.cuda.graph(graph, pool=pool):
+    with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
         number.add_(1)
     return pool, graph, number
 
@@ -57,13 +58,16 @@ class CudaBackend:
 
         Raises RuntimeError where the step cannot be recorded; the device then works on.
         """
-        generator = torch.cuda.default_generators[self.device.index]
+        generator, before = torch.cuda.default_generators[self.device.index], torch.cuda.current_stream(self.device)
         try:
             with torch.cuda.device(self.device):
                 graph = torch.cuda.CUDAGraph()  # other threads go on meanwhile: that which pins a folder's images calls CUDA too
                 with torch.cuda.graph(graph, pool=_pool(self.device)[0], stream=self.stream, capture_error_mode="thread_local"):
                     outputs = step(*inputs)
-        except RuntimeError:  # the random generator still believes in the capture
+        except RuntimeError:  # torch leaves its stream, the pool and the random generator as if it still recorded
+            torch.cuda.set_stream(before)
+            with suppress(RuntimeError):
+                torch._C._cuda_endAllocateToPool(self.device.index, _pool(self.device)[0])
             generator.graphsafe_set_state(generator.clone_state())
             raise
         return graph.replay, outputs

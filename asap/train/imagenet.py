@@ -110,7 +110,7 @@ class FolderBatches:
 
     def _load(self, images: Any, batches: Any, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        cuda, workers = self.device.type == "cuda", max(here - 1, 1)
+        cuda, workers = self.device.type == "cuda", max(here // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1, 1)  # of each process
         chosen = [part.tolist() for part in batches]
         images.seed = int(torch.randint(2**62, (1,), generator=generator))
         loader = DataLoader(images, batch_sampler=chosen, num_workers=workers, generator=generator, pin_memory=cuda)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,17 +19,29 @@ ASAP = [sys.executable, "-m", "asap.cli"]
 GRACE, LAST = 60.0, 5.0  # seconds that a run told to stop has to end its step and write its checkpoint; and when told again
 
 
-class _Job:
-    """A run under way."""
+def cards() -> list[str]:
+    """The GPUs that runs take in turn, as CUDA_VISIBLE_DEVICES names them; none where there is none."""
+    if (given := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [card for card in given.split(",") if card]
+    try:
+        asked = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+        return subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout.split()
+    except (OSError, subprocess.SubprocessError):
+        return []
 
-    def __init__(self, planned: Planned, root: Path, seconds: float) -> None:
-        self.planned, self.began, self.told = planned, time.monotonic(), False
+
+class _Job:
+    """A run under way, on this card."""
+
+    def __init__(self, planned: Planned, root: Path, seconds: float, card: str) -> None:
+        self.planned, self.began, self.told, self.card = planned, time.monotonic(), False, card
         self.said = tempfile.TemporaryFile()  # noqa: SIM115  (not a pipe, which would fill)
         command = [*ASAP, *planned.command(str(root))]
         if seconds < math.inf:  # it ends by itself, too, where nobody is left to tell it
             command += ["--minutes", f"{max(seconds, 1.0) / 60:.4f}"]
         # in a session of its own, so that a terminal's Ctrl-C reaches it once: from here
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self.said, start_new_session=True)
+        seen = os.environ | ({"CUDA_VISIBLE_DEVICES": card} if card else {})
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self.said, start_new_session=True, env=seen)
 
     def stop(self) -> None:
         """Tell it to write its checkpoint and end."""
@@ -63,7 +76,7 @@ def run_left(study: Study, root: Path, jobs: int, minutes: float) -> int:
     end = time.monotonic() + 60 * minutes if minutes else math.inf
     waiting, running = {planned.name: planned for planned in study.left(root)}, dict[str, _Job]()
     lost: set[str] = set()  # what did not finish
-    failed, kill = 0, math.inf
+    known, failed, kill = cards(), 0, math.inf
 
     def say(name: str, text: str) -> None:
         with suppress(OSError):  # the terminal may be gone
@@ -88,7 +101,8 @@ def run_left(study: Study, root: Path, jobs: int, minutes: float) -> int:
                     say(name, f"not begun, since {waiting.pop(name).needs} has not finished")
                 ready = [name for name, planned in waiting.items() if planned.needs not in waiting and planned.needs not in running]
                 for name in ready[: jobs - len(running)]:
-                    running[name] = _Job(waiting.pop(name), root, end - time.monotonic())
+                    card = min(known, key=[job.card for job in running.values()].count, default="")
+                    running[name] = _Job(waiting.pop(name), root, end - time.monotonic(), card)
                     say(name, "begun")
                 time.sleep(0.1)
         finally:

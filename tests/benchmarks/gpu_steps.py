@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import sys
 import time
@@ -13,7 +14,7 @@ import bench
 import torch
 
 import asap.search.loop
-from asap.networks.cuda import BatchedSupernet, PlainFunctions, supernet_on
+from asap.networks.cuda import BatchedSupernet, PlainFunctions, fastest_functions, supernet_on
 from asap.paper.space import CELL_KINDS, published_cell
 from asap.records.parameters import EvaluationParameters, SearchParameters, make
 from asap.records.recorder import Follower
@@ -145,7 +146,10 @@ def correctness(record: Record, device: torch.device, quick: bool) -> None:
             record.attempt(lambda form=form, given=given: errors(device, form, **given), "gradients", "after", name.replace(", graphs", ""))
 
     def search(where: torch.device, form: str, **given: Any) -> tuple:
-        return course(running_search(where, images, form, **small, **given))
+        run = running_search(where, images, form, **small, **given)
+        found = course(run)
+        as_named(run, form, given.get("graphs", True))
+        return found
 
     def pair(one: tuple, other: tuple) -> dict[str, Any]:
         (losses, alpha, alive), (others, other_alpha, other_alive) = one, other
@@ -196,6 +200,24 @@ def measured(device: torch.device, call: Callable[[], Any], count: int) -> dict[
     return found
 
 
+def fresh(device: torch.device) -> None:
+    """Forget what an earlier variant took, so that the peak of memory is of the next alone; a search and its graphs are a cycle."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def as_named(run: Any, form: str, graphs: bool = True) -> None:
+    """Raise RuntimeError where something else ran than a variant is named after: a fallback is told on standard error alone."""
+    if run.device.type == "cuda":
+        steps = [run.step] if form == "evaluation" else [run.weight_step, run.alpha_step]
+        if form == "batched" and fastest_functions(torch.device("cuda", torch.cuda.current_device())) is PlainFunctions:
+            raise RuntimeError("Triton did not run")
+        if graphs and any(step.replay is None for step in steps):
+            raise RuntimeError("a step was not captured")
+
+
 def search(record: Record, device: torch.device, quick: bool) -> None:
     """Seconds, kernels and peak memory of an iteration at full size, of a pass over 2,000 images, and of pruned networks."""
     shape = SMALL if quick else {"channels": 16, "layers": 8, "batch": 96}
@@ -204,6 +226,7 @@ def search(record: Record, device: torch.device, quick: bool) -> None:
         record.put(value, "search", name)
 
     def times(form: str, given: dict[str, Any], left: int = 7) -> dict[str, Any]:
+        fresh(device)
         run = running_search(device, 4 * shape["batch"], form, **shape, **given)
         kept, masks = bench.left_on_each_edge(left), {k: run.network.alive[k].copy() for k in CELL_KINDS}
         for kind, edges in kept.items():
@@ -212,7 +235,9 @@ def search(record: Record, device: torch.device, quick: bool) -> None:
         run.prune(masks if left < 7 else None)
         run.network.train()
         batch = batches_of(run, 1)[0]
-        return measured(device, lambda: iteration(run, batch), count)
+        found = measured(device, lambda: iteration(run, batch), count)
+        as_named(run, form, given.get("graphs", True))
+        return found
 
     def validation() -> dict[str, float]:
         run = running_search(device, 40 if quick else 4000, "batched", **shape)
@@ -234,6 +259,7 @@ def evaluation(record: Record, device: torch.device, quick: bool) -> None:
     small = {"channels": 4, "layers": 3, "batch": 4} if quick else {}
 
     def times(scale: str, given: dict[str, Any]) -> dict[str, Any]:
+        fresh(device)
         p = make(EvaluationParameters, {"scale": scale, "dataset": "cifar10", "cell": "ASAP", **small, **given})
         run = _Evaluation(p, published_cell("ASAP"), noise(2 * p.batch), device, Follower(Path("/nonexistent"), False))
         run.clear()
@@ -241,6 +267,7 @@ def evaluation(record: Record, device: torch.device, quick: bool) -> None:
         stream = machine.random_stream(0, 1)
         batch = next(run.train.epoch(stream))
         found = measured(device, lambda: run.step(*batch), count)
+        as_named(run, "evaluation", given.get("graphs", True))
         return found | {"input_images_per_second": 2 * p.batch / timed(device, lambda: list(run.train.epoch(stream)), count)}
 
     for key, scale in (("evaluation", "paper"), ("evaluation_cpu_scale", "cpu")):
@@ -249,4 +276,4 @@ def evaluation(record: Record, device: torch.device, quick: bool) -> None:
 
 
 #: Each step, and the most seconds that it may take.
-STEPS = {"correctness": (correctness, 180), "search": (search, 200), "evaluation": (evaluation, 90)}
+STEPS = {"correctness": (correctness, 260), "search": (search, 160), "evaluation": (evaluation, 90)}

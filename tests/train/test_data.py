@@ -141,6 +141,14 @@ def test_autoaugment_changes_images_by_its_generator_alone():
     assert 0.6 < float(changed) < 1
 
 
+def test_equalize_is_torchvision_s():
+    from torchvision.transforms.functional import equalize
+
+    for levels in (256, 40, 3, 1):
+        images = torch.randint(0, levels, (8, 3, 32, 32), dtype=torch.uint8)
+        assert torch.equal(augment.equalize(images), equalize(images))
+
+
 def test_statistics(tmp_path):
     images = datasets.load("digits", tmp_path)
     mean, deviation = images.statistics

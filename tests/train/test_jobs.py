@@ -60,6 +60,17 @@ def stand_in(tmp_path, monkeypatch):
     return made
 
 
+def test_runs_take_the_cards_in_turn(stand_in, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    run, log = stand_in("note('card ' + os.environ['CUDA_VISIBLE_DEVICES']); time.sleep(0.5)")
+    assert run(2) == 0
+    used = [line.split()[1] for line in log() if line.startswith("card")]
+    assert set(used[:2]) == {"4", "6"} and len(used) >= 2
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("PATH", "")
+    assert jobs.cards() == []
+
+
 def test_two_searches_run_side_by_side_and_are_recorded(tmp_path, capsys):
     path = tmp_path / "two.yaml"
     path.write_text(SEARCHES)
