@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from ..records.parameters import runs_root
 from . import palette, results, verdicts
 from .cells import NAMES
-from .claims_search import asap_searches
+from .claims_search import asap_searches, spelt_range
 from .display import each, rows_frame
 from .figure6 import draw_seeds
 from .methods_study import THEOREM, found, panels
@@ -57,11 +57,11 @@ def theorem_sentence(arms: dict[str, pd.DataFrame]) -> str:
     if THEOREM not in arms:
         return ""
     runs = arms[THEOREM]
-    entropy, undecided = runs[["entropy_normal", "entropy_reduce"]].to_numpy().max(), runs["undecided"].min()
-    edges = f"{undecided} of {runs['edges'].iloc[0]} edges undecided, or more"
-    said = f"By Theorem 2's schedule (n = {len(runs)}) a search ends with an entropy of {entropy:.3f} or less and {edges}."
-    why = " Φ is 1 on one operation of each edge, but the threshold is too small to remove the others."
-    return said + why * bool(entropy < 0.0005 and undecided)
+    entropy, undecided = float(runs[["entropy_normal", "entropy_reduce"]].to_numpy().max()), spelt_range(runs["undecided"])
+    said = f"By Theorem 2's schedule (n = {len(runs)}) the entropy ends at {entropy:.3f}" + " or below" * (len(runs) > 1)
+    said += f", with {undecided} of {runs['edges'].iloc[0]} edges undecided."
+    decisive = entropy < 0.0005 and runs["undecided"].min() > 0
+    return said + " Φ is 1 on one operation of each edge, but the threshold is too small to remove the others." * bool(decisive)
 
 
 def schedule_rows() -> pd.DataFrame:
