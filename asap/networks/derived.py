@@ -120,7 +120,7 @@ def imagenet_stem(image_channels: int, channels: int) -> nn.ModuleList:
 
 
 class DerivedNetwork(nn.Module):
-    """A stem, cells with reductions at one and two thirds, a linear head, and an auxiliary head if asked for; drawn by torch's stream."""
+    """A stem, cells with reductions at one and two thirds, a linear head, and an auxiliary head if asked for."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()

@@ -240,7 +240,7 @@ def source_side(kind: str, source: int, side: int) -> int:
 def make_operation(name: str, channels: int, stride: int, affine: bool, odd: bool = False) -> Operation:
     """The operation of this name (`space.ALL_OPERATIONS`) on `channels` channels at stride 1 or 2.
 
-    affine: of an evaluation, where BatchNorms learn a scale and a shift and pools have none; else of a search, where pools have one.
+    affine: whether its BatchNorms learn a scale and a shift, as in an evaluation; in a search they do not, and one follows a pool, too.
     odd: whether the sides of its input are odd.
     Raises KeyError for an unknown name.
     """

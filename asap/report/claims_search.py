@@ -119,7 +119,10 @@ def each_search(
     if not found:
         raise MissingRecord(f"a search that records this ({column})" if by_scale else "a finished ASAP search on CIFAR-10")
     first, *rest = found
-    return replace(first, beside="; ".join(filter(None, [first.beside, *(f"at {v.scale}: {v.told} ({v.verdict})" for v in rest)])))
+    return replace(
+        first, ours="; ".join([first.ours, *(f"at {v.scale}: {v.ours} ({v.verdict})" for v in rest)]),
+        beside="; ".join(v.beside for v in found if v.beside),
+    )  # fmt: skip
 
 
 def final_temperature(root: Path) -> Verdict:
@@ -169,7 +172,7 @@ def enas_low_and_noisy(root: Path) -> Verdict:
     found = {label: measured(root, rows) for label, rows in compared(root, ["ENAS"], ["ASAP"], ["DARTS"], least=3).items()}
     kept = {label: found[label] for label in ("ENAS", "DARTS")}  # ASAP's prunings are another claim
     low, noisy = _order(found, "ENAS", "accuracy", lower=True), _order(kept, "ENAS", "roughness")
-    ends, noise = ({label: rows[column] for label, rows in arms.items()} for arms, column in ((found, "accuracy"), (kept, "roughness")))
+    ends, noise = {label: rows["accuracy"] for label, rows in found.items()}, {label: rows["roughness"] for label, rows in kept.items()}
     ours = f"at the end, {listed(ends, 1, ' %')} ({low}); "
     ours += f"in the second half the change from epoch to epoch deviates by {listed(noise, 1)} points ({noisy})"
     apart = {label: measured(root, rows)["roughness"].dropna() for label, rows in elsewhere(found, root).items() if label in kept}

@@ -1,7 +1,7 @@
 """What a short evaluation can tell about a cell: its error at the cpu scale on cells that others trained in full. Needs no torch.
 
-The study `validity` evaluates 16 of the 214 cells of Yang et al. (2020), spread evenly over the ranks of their accuracy; `asap score
---record` compares.
+The study `validity` evaluates 16 of the 214 cells of Yang et al. (2020), spread evenly over the ranks of their last accuracy: those of rank
+⌊(i + ½)·214/16⌋, the worst first. `asap score --record` compares.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class Certificate:
 
 
 class Betting(Differentiable):
-    """DARTS, or the method that follows in the order of inheritance, its α gradients bet on."""
+    """A method whose α gradients are bet on: DARTS as it stands here, ASAP where `Anneal` follows in the order of inheritance."""
 
     def __init__(self, parameters: SearchParameters, device: torch.device) -> None:
         super().__init__(parameters, device)

@@ -37,14 +37,14 @@ def autoaugment(images: Tensor, drawn: Tensor) -> Tensor:
             for value, chosen in signs:
                 where = chosen.nonzero()[:, 0].to(images.device)
                 if len(where):
-                    here_are = images[where]
-                    done = equalize(here_are) if name == "Equalize" else _apply_op(here_are, name, value, InterpolationMode.NEAREST, None)
-                    images[where] = done
+                    before = images[where]
+                    after = equalize(before) if name == "Equalize" else _apply_op(before, name, value, InterpolationMode.NEAREST, None)
+                    images[where] = after
     return images
 
 
 def equalize(images: Tensor) -> Tensor:
-    """torchvision's `equalize` of images (B, C, H, W), uint8, to the bit; it reads values back to the host for each image and channel."""
+    """torchvision's `equalize` of images (B, C, H, W), uint8, to the bit. torchvision's waits for the device at each image."""
     flat = images.flatten(2).long()
     counts = torch.zeros(*flat.shape[:2], 256, dtype=torch.int64, device=images.device).scatter_add_(2, flat, torch.ones_like(flat))
     step = (counts.sum(2, keepdim=True) - counts.gather(2, flat.amax(2, keepdim=True))) // 255

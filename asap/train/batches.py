@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,7 +123,7 @@ class Batches:
         padded = torch.nn.functional.pad(split.images, (0, 0, pad, pad, pad, pad))
         self.images, self.labels = padded.contiguous().to(device), split.labels.to(device)
         self.mean, self.deviation = (255 * mean).to(device), (255 * deviation).to(device)
-        self.side = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.side, self.launched = torch.cuda.Stream(device) if device.type == "cuda" else None, deque[torch.cuda.Event]()
 
     def __len__(self) -> int:
         """Whole batches in an epoch."""
@@ -164,10 +165,16 @@ class Batches:
         return drawn
 
     def _beside(self, drawn: dict[str, Any], side: torch.cuda.Stream) -> tuple[Tensor, Tensor]:
-        """`_build` on a stream of its own: while the step before still computes, which the host's waits there do not wait for."""
+        """`_build` on a stream of its own, beside the step before: where the host waits for it, it does not wait for that step.
+
+        The host is at most three steps ahead, so that few batches wait in memory.
+        """
+        here = torch.cuda.current_stream(self.device)
+        self.launched.append(here.record_event())
+        if len(self.launched) > 3:
+            self.launched.popleft().synchronize()
         with torch.cuda.stream(side):
             made = self._build(drawn)
-        here = torch.cuda.current_stream(self.device)
         here.wait_stream(side)
         for tensor in made:
             tensor.record_stream(here)

@@ -130,7 +130,7 @@ def own_source(name: str, folder: Path, image_size: int, test_share: float) -> S
         train_images, _, test_images, _ = decoded.arrays
         trained = {hashlib.sha256(image.tobytes()).digest() for image in train_images}
         if same := sum(hashlib.sha256(image.tobytes()).digest() in trained for image in test_images):
-            print(f"note: {same} of the {len(test_images)} test images under {folder} are training images too", file=sys.stderr)
+            print(f"note: as read, {same} of {len(test_images)} test images under {folder} are trained on too", file=sys.stderr)
         return replace(decoded, variant=name)
 
     return Source(all_paths(halves), read)

@@ -66,7 +66,7 @@ class CudaBackend:
                     outputs = step(*inputs)
         except RuntimeError:  # torch leaves its stream, the pool and the random generator as if it still recorded
             torch.cuda.set_stream(before)
-            with suppress(RuntimeError):
+            with suppress(RuntimeError, AttributeError):  # torch before 2.8 has another name for it
                 torch._C._cuda_endAllocateToPool(self.device.index, _pool(self.device)[0])
             generator.graphsafe_set_state(generator.clone_state())
             raise

@@ -71,7 +71,7 @@ class _Images(Dataset[tuple[Tensor, int]]):
 
 
 class FolderBatches:
-    """Batches as `batches.Batches` makes them, read by as many workers as there are cores."""
+    """Batches as `batches.Batches` makes them, read by a worker for each core of this process' share but one."""
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import subprocess
@@ -22,7 +23,8 @@ GRACE, LAST = 60.0, 5.0  # seconds that a run told to stop has to end its step a
 def cards() -> list[str]:
     """The GPUs that runs take in turn, as CUDA_VISIBLE_DEVICES names them; none where there is none."""
     if (given := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [card for card in given.split(",") if card]
+        names = [name.strip() for name in given.split(",")]
+        return list(itertools.takewhile(lambda name: name and not name.startswith("-"), names))  # as CUDA reads it
     try:
         asked = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
         return subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout.split()
@@ -101,8 +103,9 @@ def run_left(study: Study, root: Path, jobs: int, minutes: float) -> int:
                     say(name, f"not begun, since {waiting.pop(name).needs} has not finished")
                 ready = [name for name, planned in waiting.items() if planned.needs not in waiting and planned.needs not in running]
                 for name in ready[: jobs - len(running)]:
-                    card = min(known, key=[job.card for job in running.values()].count, default="")
-                    running[name] = _Job(waiting.pop(name), root, end - time.monotonic(), card)
+                    planned, taken = waiting.pop(name), [job.card for job in running.values()]
+                    card = "" if "device" in planned.given else min(known, key=taken.count, default="")
+                    running[name] = _Job(planned, root, end - time.monotonic(), card)
                     say(name, "begun")
                 time.sleep(0.1)
         finally:

@@ -121,10 +121,11 @@ def run_loss(run: _Search, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), batch[3])
 
 
-def course(run: _Search) -> tuple[list[float], torch.Tensor, list[Any]]:
+def course(run: _Search, form: str, graphs: bool = True) -> tuple[list[float], torch.Tensor, list[Any]]:
     """So many iterations: the losses of w, α at the end, and which operations are alive then."""
     run.network.train()
     losses = [float(iteration(run, batch)) for batch in batches_of(run, ITERATIONS)]
+    as_named(run, form, graphs)
     run.delete_masked()
     alpha = torch.cat([run.method.alpha[k].detach().cpu().float().flatten() for k in CELL_KINDS])
     return losses, alpha, [run.network.alive[k].tolist() for k in CELL_KINDS]
@@ -146,10 +147,7 @@ def correctness(record: Record, device: torch.device, quick: bool) -> None:
             record.attempt(lambda form=form, given=given: errors(device, form, **given), "gradients", "after", name.replace(", graphs", ""))
 
     def search(where: torch.device, form: str, **given: Any) -> tuple:
-        run = running_search(where, images, form, **small, **given)
-        found = course(run)
-        as_named(run, form, given.get("graphs", True))
-        return found
+        return course(running_search(where, images, form, **small, **given), form, given.get("graphs", True))
 
     def pair(one: tuple, other: tuple) -> dict[str, Any]:
         (losses, alpha, alive), (others, other_alpha, other_alive) = one, other

@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from plain_whatif import prune
 from posed import pose
@@ -11,7 +12,7 @@ from posed import pose
 from asap.paper.space import DARTS_OPERATIONS, edges, published_cell, published_cells
 from asap.records.run import Run
 from asap.records.study import load
-from asap.report import cells, explorer, replay, table1
+from asap.report import cells, explorer, figure7, methods_study, replay, table1
 
 
 def embedded(html):
@@ -106,3 +107,11 @@ def test_the_explorer_holds_each_cell_with_its_record_and_its_score(monkeypatch,
     ]
     (tmp_path / "scores" / "scores.csv").write_text("damaged")
     assert len(embedded(explorer.explorer(evaluations))["views"]) == 1
+
+
+@pytest.mark.parametrize(("entropy", "undecided", "why"), [(0.0, 28, True), (0.2, 28, False), (0.0, 0, False)])
+def test_what_theorem_2_s_schedule_ends_in_is_said_from_the_record(entropy, undecided, why):
+    runs = pd.DataFrame({"entropy_normal": [0.0], "entropy_reduce": [entropy], "undecided": [undecided], "edges": [28]})
+    said = figure7.theorem_sentence({methods_study.THEOREM: runs})
+    assert f"at {entropy:.3f} or below" in said and f"with {undecided} of 28" in said and ("too small" in said) == why
+    assert figure7.theorem_sentence({}) == ""

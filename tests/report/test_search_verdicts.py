@@ -149,7 +149,7 @@ def test_search_hours_are_judged_on_the_paper_s_card_alone(tmp_path, device, hou
     assert found.verdict == verdict and f"{hours:.2f} h on" in found.ours
     run_searches(tmp_path, {"ASAP": [{}, {}]})
     converges = judge(tmp_path, "converges to a single")  # the largest scale decides; the other is said
-    assert converges.verdict == FAILS and converges.scale == "paper, n = 2" and "at cpu, n = 2: 2 of 2 searches ended" in converges.beside
+    assert converges.verdict == FAILS and converges.scale == "paper, n = 2" and "at cpu, n = 2: 2 of 2 searches ended" in converges.ours
 
 
 def test_the_temperature_at_the_end_is_computed(tmp_path, monkeypatch):

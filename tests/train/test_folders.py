@@ -85,7 +85,7 @@ def test_files_that_are_not_read_and_test_images_that_are_trained_on_are_said(tm
         draw(root / name)
     datasets.load("shapes", tmp_path, folder=str(root))
     said = capsys.readouterr().err
-    assert "that are not read: 2, for example train/ant/moving.gif" in said and "1 of the 19 test images under" in said
+    assert "that are not read: 2, for example train/ant/moving.gif" in said and "1 of 19 test images under" in said
     datasets.load("shapes", tmp_path, folder=str(root))
     assert capsys.readouterr().err == ""
 

@@ -16,7 +16,7 @@ from asap.train import device as machine
 from asap.train import graphs
 from asap.train.batches import Batches, Split, _uploaded
 from asap.train.ends import OutOfTime
-from asap.train.graphs import Graphed, graphed
+from asap.train.graphs import CudaBackend, Graphed, graphed
 
 
 class Recorded:
@@ -219,6 +219,18 @@ def test_a_gpu_validates_in_large_batches_and_gets_an_epoch_s_numbers_at_once():
     drawn = [made["cpu"]._draw(torch.arange(96), stream) for _ in range(3)]
     for numbers, moved in zip(drawn, _uploaded(drawn, torch.device("cpu")), strict=True):
         assert all(torch.equal(*pair) for pair in zip(made["cpu"]._build(numbers), made["cpu"]._build(moved), strict=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_after_a_capture_that_fails_another_works():
+    backend, x = CudaBackend(torch.device("cuda")), torch.zeros(4, device="cuda")
+    with pytest.raises(RuntimeError):
+        backend.capture(lambda x: (x + float(x.sum()),), (x,))  # which reads a value back
+    backend.warm(lambda x: (x + torch.rand_like(x),), (x,))
+    replay, (y,) = backend.capture(lambda x: (x + 1,), (x,))
+    replay()
+    assert y.tolist() == [1.0] * 4
 
 
 @pytest.mark.gpu

@@ -61,7 +61,7 @@ def stand_in(tmp_path, monkeypatch):
 
 
 def test_runs_take_the_cards_in_turn(stand_in, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 6,-1,7")
     run, log = stand_in("note('card ' + os.environ['CUDA_VISIBLE_DEVICES']); time.sleep(0.5)")
     assert run(2) == 0
     used = [line.split()[1] for line in log() if line.startswith("card")]
