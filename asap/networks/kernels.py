@@ -4,11 +4,11 @@ The rewritings are the same function up to rounding; tests/plain.py has the plai
 
 - A dilated depthwise convolution (dilation 2) is an undilated one on the four phases of the image, x[:, :, i::2, j::2].
   The phases are stacked along the batch, (4B, C, H/2, W/2); a 1×1 convolution and a BatchNorm do not mind.
-- On a CPU, the weight gradient of a depthwise convolution wider than 3 is computed in slices of 3 columns, and its
-  input gradient at stride 1 as a convolution with the flipped kernel: those reach the fast kernels. An average pool is
-  a depthwise convolution with ones, divided by the pixels that each window covers. Convolutions that read one tensor
-  share its gradient. BatchNorm over few channels reads k neighbouring pixels as k·C channels, which fill the vector
-  unit, and puts their k statistics together.
+- On a CPU, the weight gradient of a depthwise convolution wider than 3, or higher than the image, is computed in slices of 3
+  columns of the padded image (5×5 on 4×4 pixels: 7 to 10 times as fast), and its input gradient at stride 1 as a convolution with
+  the flipped kernel: those reach the fast kernels. An average pool is a depthwise convolution with ones, divided by the pixels that
+  each window covers. Convolutions that read one tensor share its gradient. BatchNorm over few channels reads k neighbouring pixels
+  as k·C channels, which fill the vector unit, and puts their k statistics together.
 """
 
 from __future__ import annotations
@@ -47,16 +47,18 @@ class _Depthwise(torch.autograd.Function):
             else:
                 grad_x, _ = backward(x, weight, [p, p], [True, False])
         if ctx.needs_input_grad[1]:
-            if k <= 3 or k > x.shape[3]:  # (a slice might not touch so small an image)
+            height, width = x.shape[2:]
+            if k <= min(3, height) or width <= k // 2:  # (a slice might miss so narrow an image)
                 _, grad_weight = backward(x, weight, [p, p], [False, True])
             else:
                 slices = []
+                bottom = (grad.shape[2] - 1) * s + k - height - p  # where the last window ends, past x
                 for left in range(0, k, 3):
                     columns = min(3, k - left)
-                    right = (grad.shape[3] - 1) * s + left + columns - x.shape[3] - p  # where the last window ends, past x
-                    inputs = F.pad(x, (p - left, right))
+                    right = (grad.shape[3] - 1) * s + left + columns - width - p
+                    inputs = F.pad(x, (p - left, right, p, bottom))
                     kernel = weight[..., left : left + columns].contiguous()
-                    slices.append(backward(inputs, kernel, [p, 0], [False, True])[1])
+                    slices.append(backward(inputs, kernel, [0, 0], [False, True])[1])
                 grad_weight = torch.cat(slices, 3)
         return grad_x, grad_weight, None, None
 

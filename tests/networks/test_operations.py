@@ -41,7 +41,7 @@ def test_factorized_reduce_changes_channels():
     assert (ours(Source(x)) - theirs(x)).abs().max() < 1e-12
 
 
-@pytest.mark.parametrize("side", [4, 8, 9])
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 8, 9])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("k", [3, 5, 7])
 def test_depthwise_gradients(k, stride, side):
