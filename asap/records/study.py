@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,8 +113,10 @@ class Study:
         return [run for p in planned if (run := p.finished(root)) is not None]
 
     def left(self, root: Path) -> list[Planned]:
-        """The runs that have not finished, searches first."""
-        return sorted((p for p in self.planned if p.finished(root) is None), key=lambda p: p.kind != "search")
+        """The runs that have not finished: searches first, and one of each arm in turn, so that what is recorded stays balanced."""
+        places: dict[tuple[str, str], Iterator[int]] = defaultdict(itertools.count)
+        turns = [(p.kind != "search", next(places[p.kind, p.label])) for p in self.planned]
+        return [p for _, p in sorted(zip(turns, self.planned, strict=True), key=lambda pair: pair[0]) if p.finished(root) is None]
 
     def seconds(self, root: Path) -> dict[str, float | None]:
         """How long each run that is `left` will take, by name: what the finished runs most like it took, in the median."""
