@@ -86,7 +86,9 @@ class Recorder:
                     return Run.open(folder).info
                 except RecordError as error:
                     raise RecordError(f"{error}; delete the folder, and the run is made anew") from None
-            history = {"opened": info.get("opened"), "commits": info.get("commits"), "failures": failures(info)}
+            history = {"failures": failures(info)}
+            if self.checkpoint.is_file():  # without it the run begins anew, and what was trained before is no part of it
+                history |= {key: info.get(key, []) for key in ("opened", "commits")}
             return {**named, "parameters": info["parameters"], **{key: of for key, of in history.items() if of}}  # all else is said anew
 
         self.info = recorded()

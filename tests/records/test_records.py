@@ -32,6 +32,15 @@ def test_a_record_is_read_back(tmp_path):
     pd.testing.assert_frame_equal(run.epochs(), pd.DataFrame([{"epoch": 1, "train_loss": 0.5}]))
 
 
+@pytest.mark.parametrize(("kept", "times"), [(True, 2), (False, 1)])
+def test_a_run_that_begins_anew_is_not_dated_back_to_what_was_lost(tmp_path, kept, times):
+    folder = record(tmp_path, finish=False)
+    if kept:
+        (folder / "checkpoint.pt").touch()
+    info = Run.open(record(tmp_path)).info
+    assert len(info["opened"]) == len(info["commits"]) == times and info["started"] == info["opened"][0]
+
+
 def test_the_images_that_were_wrong_are_read_back_or_refused(tmp_path):
     flags = np.random.default_rng(0).random(21) < 0.3
     folder = record(tmp_path)
