@@ -4,13 +4,20 @@ import pandas as pd
 
 from asap.records.recorder import Recorder
 from asap.records.run import pack
+from asap.report.design import LOSSLESS
 
 MACHINE = {"device": "cpu", "processor": "none", "git_commit": "0" * 40, "torch": "none", "threads": 1, "clock": "process"}
 
 
+def images(outcome):
+    """Which images a record is of: those of no set, or of the variant that the outcome names; `cifar10` are the lossless ones."""
+    variant = outcome.pop("variant", "posed")
+    return {"variant": variant, "fingerprint": LOSSLESS.split()[1] if variant == "cifar10" else "0", "shape": [3, 32, 32]}
+
+
 def pose(root, planned, error, wrong=None, **outcome):
     """A finished record of a planned evaluation with this test error in per cent. wrong: which images (images,) make it."""
-    data = {"variant": outcome.pop("variant", "posed"), "fingerprint": "0", "shape": [3, 32, 32]}
+    data = images(outcome)
     recorder = Recorder(root / planned.name, "evaluation", planned.parameters.identity(), data=data, machine=MACHINE)
     if wrong is not None:
         recorder.write("test.json", {"test_error": error, "test_images": len(wrong), "wrong": pack(wrong)})
@@ -26,7 +33,7 @@ def pose_search(root, planned, epochs=None, **outcome):
         "epoch": range(1, size + 1), "validation_accuracy": 0.6, "operations_normal": 98, "operations_reduce": 98, "alpha_steps": 78,
         "entropy_normal": 0.9, "entropy_reduce": 0.9, "seconds_weights": 60.0, "seconds_alpha": 60.0, **(epochs or {}),
     }  # fmt: skip
-    data = {"variant": outcome.pop("variant", "posed"), "fingerprint": "0", "shape": [3, 32, 32]}
+    data = images(outcome)
     machine = {**MACHINE, **outcome.pop("machine", {})}
     recorder = Recorder(root / planned.name, "search", planned.parameters.identity(), data=data, machine=machine)
     recorder.write("epochs.csv", pd.DataFrame(course).to_dict("records"))

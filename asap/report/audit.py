@@ -38,22 +38,33 @@ def by_seed(label: str) -> pd.DataFrame:
     return pd.DataFrame({"undecided": found["undecided"], "accuracy": found["accuracy"], "first": first, "error": errors})
 
 
+def both(label: str, columns: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What an arm and the decided choice show under the same seeds, by seed, where both have these columns: on the copy of the images that
+    has most such pairs, the lossless one before the pilot."""
+    own, base = by_seed(label)[columns].dropna(), by_seed(DECIDED)[columns].dropna()
+    shared = own.index.intersection(base.index)
+    copies = shared.get_level_values("copy")
+    best = max(sorted(set(copies)), key=lambda copy: (sum(copies == copy), "-jpeg" not in copy), default="")
+    shared = shared[copies == best]
+    return own.loc[shared], base.loc[shared]
+
+
 def against(label: str) -> Difference:
     """The errors of an arm's cells minus those of the decided choice's, paired by seed."""
-    return pair(by_seed(label)["error"], by_seed(DECIDED)["error"], TEST_IMAGES)
+    own, base = both(label, ["error"])
+    return pair(own["error"], base["error"], TEST_IMAGES)
 
 
 def measured(arm: str) -> str:
     """What an arm of the study changes against what is decided, in one sentence; or that it is not recorded."""
-    parts, columns = [], ["undecided", "accuracy", "first"]
-    searched, base = by_seed(arm)[columns].dropna(), by_seed(DECIDED)[columns].dropna()
-    shared = searched.index.intersection(base.index)
-    if len(shared):
-        ours, theirs = searched.loc[shared].mean(), base.loc[shared].mean()
+    parts = []
+    searched, base = both(arm, ["undecided", "accuracy", "first"])
+    if len(searched):
+        ours, theirs = searched.mean(), base.mean()
         parts.append(
             f"undecided edges {ours['undecided']:.0f} instead of {theirs['undecided']:.0f}, "
             f"validation accuracy {ours['accuracy']:.1f} instead of {theirs['accuracy']:.1f} %, "
-            f"first pruning in epoch {ours['first']:.0f} instead of {theirs['first']:.0f} (n = {len(shared)})"
+            f"first pruning in epoch {ours['first']:.0f} instead of {theirs['first']:.0f} (n = {len(searched)})"
         )
     if common := _common_edges(arm):
         parts.append(common)

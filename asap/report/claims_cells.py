@@ -18,7 +18,7 @@ from ..records.study import load
 from . import design, results, short, surrogate, tables, verdicts
 from .display import each
 from .inference import Difference, images_noise, p_value, same_images_noise
-from .verdicts import FAILS, HOLDS, INCONCLUSIVE, OPEN, PRINTED, Tested, Verdict, compared, one_copy, scale_of, verdict_from_count
+from .verdicts import EQUAL, FAILS, HOLDS, INCONCLUSIVE, OPEN, PRINTED, Tested, Verdict, compared, one_copy, scale_of, verdict_from_count
 
 
 def values(rows: pd.DataFrame, column: str) -> tuple[float, ...]:
@@ -58,11 +58,12 @@ def _tested(
     return Verdict(what, scale, OPEN, Tested(parts, claimed, complete, unit))
 
 
-def _by_design(root: Path, labels: Sequence[str]) -> Verdict | None:
+def _by_design(root: Path, labels: Sequence[str], claimed: float) -> Verdict | None:
     """What the study `design` decides of a claim that ASAP's cells are better than each of these arms'; None before its first look.
 
     The verdict is the better judge's (`short.better`) on the cells as they are. The other judge is said beside it, and both at equal size;
-    where the two judges decide opposite ways, the claim is inconclusive.
+    where the two judges decide opposite ways, the claim is inconclusive. claimed: the paper's own difference of errors; where the errors
+    judge and every interval lies within it, there is no such difference.
     """
     frame = design.recorded(root)
     frame = frame[frame["arm"].isin([design.BASE, *labels]) & (frame["look"] > 0)]
@@ -74,6 +75,8 @@ def _by_design(root: Path, labels: Sequence[str]) -> Verdict | None:
     found, names = raw[judge], {"score": "the surrogate's score", "error": "error"}
     told = set(found["verdict"][list(labels)])
     verdict = FAILS if design.WORSE in told else HOLDS if told == {design.BETTER} else OPEN
+    if verdict == OPEN and judge == "error" and found.loc[list(labels), ["low", "high"]].abs().to_numpy().max() < claimed:
+        verdict = EQUAL
     if any({design.WORSE, design.BETTER} <= set(by_judge) for _, by_judge in as_they_are.groupby("arm")["verdict"]):
         verdict = INCONCLUSIVE
     said = []
@@ -89,7 +92,8 @@ def _by_design(root: Path, labels: Sequence[str]) -> Verdict | None:
     counts = found["n"].to_dict() | {design.BASE: design.LOOKS[looks[-1]][design.BASE]}
     n = ", ".join(f"{counts[arm]} ({arm})" for arm in (design.BASE, *labels))
     ours = f"other cells minus ASAP's, look {' and '.join(map(str, looks))}, simultaneous intervals. {'. '.join(said)}. "
-    return Verdict(f"{ours}{raw['score']['extrapolated'].sum()} of these scores are extrapolated", f"cpu, study design, n = {n}", verdict)
+    ours += f"{raw['score']['extrapolated'].sum()} of these scores, by a surrogate trained on NAS-Bench-301's labels, are extrapolated"
+    return Verdict(ours, f"cpu, study design, n = {n}", verdict)
 
 
 def larger_than_asaps(
@@ -99,13 +103,13 @@ def larger_than_asaps(
     """Whether the values of other arms are larger than those of ASAP's own cells, by Welch's tests.
 
     what: the difference in words. groups: the comparators' arms, alternatives together. column: error, or one of a search's. designed: the
-    arms by which the study `design` decides the claim once its first look is complete; until then its runs do not count. claimed, unit: the
+    arms by which the study `design` decides the claim once its first look is complete; until then no run of its counts. claimed, unit: the
     paper's difference.
     """
-    if decided := _by_design(root, designed):
+    if decided := _by_design(root, designed, claimed):
         return decided
-    kind, apart = ("evaluation" if column == "error" else "search"), (design.STUDIES if designed else ())
-    found = compared(root, ["ASAP"], *groups, kind=kind, without=apart)
+    kind = "evaluation" if column == "error" else "search"
+    found = compared(root, ["ASAP"], *groups, kind=kind, without=design.held(root))
     asap = found.pop("ASAP")
     return _tested(root, what, {label: (rows, asap) for label, rows in found.items()}, groups, column, claimed, unit)
 
@@ -115,7 +119,7 @@ def random_cells(root: Path, what: str) -> Verdict:
     verdict = larger_than_asaps(root, what, [[design.RANDOM]], designed=[design.RANDOM])
     if not verdict.test:
         return verdict
-    both = pd.concat(compared(root, ["ASAP"], [design.RANDOM], kind="evaluation", without=design.STUDIES).values())
+    both = pd.concat(compared(root, ["ASAP"], [design.RANDOM], kind="evaluation", without=design.held(root)).values())
     cells = both.groupby(["label", "cell"], as_index=False)[["error", "parameters_36"]].mean().dropna()
     cells = cells.assign(arm=cells["label"], value=cells["error"], size=np.log(cells["parameters_36"]))
     means = cells.assign(value=design.size_adjusted(cells)).groupby("arm")["value"].mean()
@@ -124,8 +128,9 @@ def random_cells(root: Path, what: str) -> Verdict:
 
 
 def accumulated_beats_magnitude(root: Path, what: str, pairs: Mapping[str, Sequence[str]], claimed: float) -> Verdict:
-    """Each arm of magnitude pruning minus that of accumulated gradients of the same p. pairs: both by p."""
-    found = verdicts.arms(root, *([label] for both in zip(*pairs.values(), strict=True) for label in both), kind="evaluation")
+    """Each arm of magnitude pruning minus that of accumulated gradients of the same p. pairs: both by p, of which the design has none."""
+    both_arms = ([label] for both in zip(*pairs.values(), strict=True) for label in both)
+    found = verdicts.arms(root, *both_arms, kind="evaluation", without=design.STUDIES)
     both = {p: (found[m], found[a]) for p, (m, a) in pairs.items() if m in found and a in found}
     return _tested(root, what, both, [list(both)], claimed=claimed)
 

@@ -146,9 +146,9 @@ def hours(root: Path) -> Verdict:
 
 def _order(found: Mapping[str, pd.DataFrame], first: str, column: str, lower: bool = False) -> str:
     """Whether every search of the first arm has a larger value (or a `lower` one) than every search of the others. Where an arm does not
-    record it, nothing is told."""
+    record it, it cannot be told."""
     values = {label: known * (1 - 2 * lower) for label, rows in found.items() if len(known := rows[column].dropna())}
-    return verdict_from_order(values.pop(first), values) if len(values) == len(found) > 1 else verdicts.INCONCLUSIVE
+    return verdict_from_order(values.pop(first), values) if len(values) == len(found) > 1 else verdicts.OPEN
 
 
 def _of_all(told: str, found: Mapping[str, pd.DataFrame], groups: Sequence[Sequence[str]]) -> str:
@@ -182,7 +182,8 @@ def enas_low_and_noisy(root: Path) -> Verdict:
 
 
 def smaller_perturbations(root: Path) -> Verdict:
-    found = compared(root, ["ASAP"], ACCUMULATED, [verdicts.LIKE_FOR_LIKE])
+    groups = (["ASAP"], ACCUMULATED, [verdicts.LIKE_FOR_LIKE])
+    found = compared(root, *groups, needs=["largest_fall"])
     found = {label: known for label, rows in found.items() if len(known := rows.dropna(subset="largest_fall"))}
     theirs = {label: rows for label, rows in found.items() if label in ACCUMULATED}
     own = [label for label in found if label not in ACCUMULATED]
@@ -191,12 +192,12 @@ def smaller_perturbations(root: Path) -> Verdict:
     name = {verdicts.LIKE_FOR_LIKE: verdicts.AT_EPOCH_END}
     said = listed({name.get(label, label): [rows["largest_fall"].max()] for label, rows in found.items()}, 1)
     told = verdicts.worst_of(*(_order({label: found[label], **theirs}, label, "largest_fall", lower=True) for label in own))
-    return Verdict(f"largest fall in an epoch that prunes, in points: {said}", scale_of(*found.values()), told)
+    return Verdict(f"largest fall in an epoch that prunes, in points: {said}", scale_of(*found.values()), _of_all(told, found, groups))
 
 
 def highest_at_the_end(root: Path) -> Verdict:
-    found, said = compared(root, *FIGURE6), []
     stages = {"accuracy": "mixture", "one_operation": "one operation an edge", "derived": "derived cell"}
+    found, said = compared(root, *FIGURE6, needs=list(stages)), []
     for column, stage in stages.items():
         ends = {label: values for label, rows in found.items() if len(values := rows[column].dropna())}
         said.append(f"{stage}: {listed(ends, 1)}" + ("" if "ASAP" in ends else " (ASAP not recorded on this copy of the images)"))

@@ -107,7 +107,7 @@ def hour_rows() -> pd.DataFrame:
     def energy(on: str, hours: float) -> str:
         return next((f"{hours * watts / 1000:.3g}" for name, watts in WATTS.items() if name in on), DASH)
 
-    return rows_frame(["what", "on", "from", "hours", "kWh, at most"], [
+    return rows_frame(["what", "on", "from", "hours", "kWh of the processor, assumed"], [
         [what, on, source, f"{hours:.2f}" if hours < 100 else f"{hours:,.0f}", energy(on, hours)] for what, on, source, hours in lines
     ])  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from .display import each, rows_frame
 from .inference import Difference, detected_shift, simultaneous
 
 STUDIES, BASE, RANDOM = ("design", "design2"), "ASAP", "Random cells"  # a look a study
-DATA = "cifar10"  # the lossless copy
+LOSSLESS = "cifar10 316fa211c99623b2"  # the `copy` of the images that it is on
 FIXED = pd.Timestamp("2026-11-26T13:59:13+00:00")  # the commit of book/design.md, 75960a4: every run it judges began later
 #: How many searches an arm has at a look, and how many random cells there are.
 LOOKS: dict[int, dict[str, int]] = {
@@ -50,6 +49,11 @@ def recorded(root: Path | None = None) -> pd.DataFrame:
     return comparison(results.searches(root), results.evaluations(root), scores(root))
 
 
+def held(root: Path) -> tuple[str, ...]:
+    """The studies of the design while no look is complete: until then no test takes their runs, for that would be a look of its own."""
+    return () if (recorded(root)["look"] > 0).any() else STUDIES
+
+
 def failures(root: Path | None = None) -> pd.DataFrame:
     """The searches of the design that failed: run, its status now, and the reasons; without rows where none did."""
     searches = results.searches(root)
@@ -74,9 +78,9 @@ def comparison(searches: pd.DataFrame, evaluations: pd.DataFrame, scores: pd.Dat
     verdict       `BETTER`, `WORSE`, `UNDECIDED`, or what is waited for
     detectable    the smallest difference that the look shows with probability 80 %
 
-    Before a look has all its searches, nothing is computed. The scores are compared once every arm's are there, the errors of an arm once
-    its are and ASAP's; adjusted, once their sizes are there too. Of an arm the look's first seeds count. What look 1 decides stays decided;
-    what it does not, look 2 decides once it is computed. searches, evaluations: frames of `results`; scores: as `scores` reads it.
+    Before a look has all its searches, nothing is computed. An outcome is compared once every arm has it: a look is one test of all arms;
+    adjusted, once the sizes are there too. The random cells have scores alone. Of an arm the look's first seeds count. What look 1 decides
+    stays decided; what it does not, look 2 decides once it is computed. searches, evaluations: frames of `results`; scores: `scores`.
     """
     first, second = (_at_look(look, searches, evaluations, scores) for look in LOOKS)
     later = (second["look"] > 0) & ~first["verdict"].isin([BETTER, WORSE])
@@ -86,7 +90,7 @@ def comparison(searches: pd.DataFrame, evaluations: pd.DataFrame, scores: pd.Dat
 def _at_look(look: int, searches: pd.DataFrame, evaluations: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """`comparison` at one look."""
     labels = results.first_arm(searches, *STUDIES)
-    plain = searches.assign(arm=labels)[labels.isin(list(LOOKS[1])) & (searches["variant"] == DATA)]
+    plain = searches.assign(arm=labels)[labels.isin(list(LOOKS[1])) & (searches["copy"] == LOSSLESS)]
     plain = plain[pd.to_datetime(plain["started"], utc=True) >= FIXED].sort_values("seed")
     of = LOOKS[look]
     ended = {arm: plain[plain["arm"] == arm].head(n)["run"].tolist() for arm, n in of.items() if arm != RANDOM}
@@ -94,7 +98,7 @@ def _at_look(look: int, searches: pd.DataFrame, evaluations: pd.DataFrame, score
     cells = pd.DataFrame(
         [(arm, cell) for arm, group in [*ended.items(), (RANDOM, RANDOM_CELLS)] for cell in group], columns=["arm", "cell"]
     )
-    tested = evaluations[evaluations["by_recipe"] & (evaluations["variant"] == DATA) & (evaluations["scale"] == "cpu")]
+    tested = evaluations[evaluations["by_recipe"] & (evaluations["copy"] == LOSSLESS) & (evaluations["scale"] == "cpu")]
     sizes = {**_by_cell(evaluations, "parameters_36"), **dict(zip(searches["run"], searches["parameters_36"], strict=True))}
     millions = sizes | {cell: n / 1e6 for cell, n in _by_cell(scores, "parameters").items()}
     cells["far"] = cells["cell"].isin(scores.loc[scores["extrapolates"].astype(str) == "True", "cell"])
@@ -102,19 +106,16 @@ def _at_look(look: int, searches: pd.DataFrame, evaluations: pd.DataFrame, score
     rows = []
     for outcome, values, better in (("score", _by_cell(scores, "score"), 1), ("error", _by_cell(tested, "error"), -1)):
         known = cells.assign(value=cells["cell"].map(values).astype(float)).dropna(subset="value")
-        least = of if outcome == "score" else {**of, RANDOM: 2}  # of the random cells, as many as are evaluated
+        arms = [arm for arm in of if outcome == "score" or arm != RANDOM]
         for adjusted, frame in ((False, known), (True, known.dropna(subset="size"))):
             have = frame.groupby("arm").size()
-            short = [arm for arm, n in least.items() if have.get(arm, 0) < n]
-            together = list(of) if outcome == "score" or BASE in short else []
-            what = f"{outcome}{' and the size' * adjusted}"
+            short = [arm for arm in arms if have.get(arm, 0) < of[arm]]
+            waiting = (
+                f"look {look} waits for the {outcome}{' and the size' * adjusted} of every cell of {', '.join(short)}" if short else ""
+            )
             if done < total:
-                waiting = dict.fromkeys(of, f"look {look} is not complete: {done} of {total} searches")
-            elif short and together:
-                waiting = dict.fromkeys(together, f"look {look} waits for the {what} of every cell of {', '.join(short)}")
-            else:
-                waiting = {arm: f"look {look} waits for the {what} of every cell of {arm}" for arm in short}
-            rows += [{"outcome": outcome, "adjusted": adjusted, **row} for row in _compared(frame, adjusted, better, look, waiting)]
+                waiting = f"look {look} is not complete: {done} of {total} searches"
+            rows += [{"outcome": outcome, "adjusted": adjusted, **row} for row in _compared(frame, arms, adjusted, better, look, waiting)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -136,22 +137,21 @@ def size_adjusted(frame: pd.DataFrame) -> pd.Series:
     return frame["value"] - slope * (frame["size"] - frame["size"].mean())
 
 
-def _compared(known: pd.DataFrame, adjusted: bool, better: int, look: int, waiting: Mapping[str, str]) -> list[dict[str, object]]:
-    """A row an arm. better: 1 where higher is better, −1 where lower is. waiting: by arm, why it is not compared yet."""
-    others = [arm for arm in LOOKS[1] if arm != BASE and arm not in waiting]
-    far = {arm: known.loc[known["arm"] == arm, "far"] for arm in LOOKS[1]}
+def _compared(frame: pd.DataFrame, arms: list[str], adjusted: bool, better: int, look: int, waiting: str) -> list[dict[str, object]]:
+    """A row an arm. better: 1 where higher is better, −1 where lower is. waiting: why they are not compared yet."""
+    frame, others = frame[frame["arm"].isin(arms)], [arm for arm in arms if arm != BASE]
+    far = {arm: frame.loc[frame["arm"] == arm, "far"] for arm in arms}
     rows: dict[str, dict[str, object]] = {
-        arm: {"arm": arm, "n": len(of), "extrapolated": of.sum(), "look": 0, "verdict": waiting.get(arm, "")} for arm, of in far.items()
+        arm: {"arm": arm, "n": len(of), "extrapolated": of.sum(), "look": 0, "verdict": waiting} for arm, of in far.items()
     }
-    if not others:
+    if waiting:
         return list(rows.values())
-    frame = known[known["arm"].isin([BASE, *others])]
     frame = frame.assign(value=size_adjusted(frame)) if adjusted else frame
-    groups = {arm: frame.loc[frame["arm"] == arm, "value"].to_numpy() for arm in [BASE, *others]}
+    groups = {arm: frame.loc[frame["arm"] == arm, "value"].to_numpy() for arm in arms}
     df = len(frame) - len(others) - 1 - adjusted
     variance = float((_within(frame, "value") ** 2).sum()) / df
     if variance < 1e-12:
-        return [{**row, "verdict": row["verdict"] or "no deviation, no test"} for row in rows.values()]
+        return [{**row, "verdict": "no deviation, no test"} for row in rows.values()]
     covariance = np.diag([1 / len(groups[arm]) for arm in others]) + 1 / len(groups[BASE])
     if adjusted:
         sizes = frame.groupby("arm")["size"].mean()

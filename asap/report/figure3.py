@@ -43,7 +43,7 @@ def rows(run: Run) -> pd.DataFrame:
             ["epochs", "at most 50", str(len(epochs))],
             ["first epoch with α, s", "–", f"{learning.iloc[0]:.1f}"],
             ["last epoch, s", "–", f"{learning.iloc[-1]:.1f}"],
-            ["last over longest", "falls “significantly”", f"{seconds.iloc[-1] / seconds.max():.2f}"],
+            ["last over longest", "“a significant decrease”", f"{seconds.iloc[-1] / seconds.max():.2f}"],
             ["connections left", "one an edge", f"{left.iloc[-1]} of {left.max()}"],
         ],
     )

@@ -58,7 +58,7 @@ def theorem_sentence(arms: dict[str, pd.DataFrame]) -> str:
         return ""
     runs = arms[THEOREM]
     entropy, undecided = float(runs[["entropy_normal", "entropy_reduce"]].to_numpy().max()), spelt_range(runs["undecided"])
-    said = f"By Theorem 2's schedule (n = {len(runs)}) the entropy ends at {entropy:.3f} or below in both cells"
+    said = f"By Theorem 2's schedule (n = {len(runs)}) the entropy ends at {'' if entropy < 0.0005 else 'most '}{entropy:.3f} in both cells"
     said += f", with {undecided} of {runs['edges'].iloc[0]} edges undecided."
     decisive = entropy < 0.0005 and runs["undecided"].min() > 0
     return said + " Φ is 1 on one operation of each edge, but the threshold is too small to remove the others." * bool(decisive)

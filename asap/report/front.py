@@ -87,8 +87,8 @@ def grouped() -> pd.DataFrame:
 
 
 def scored() -> dict[str, pd.DataFrame]:
-    """The `surrogate.scores` of those that are `grouped`, by group."""
-    frame = surrogate.scores().merge(grouped()[["run", "group"]], left_on="cell", right_on="run").dropna(subset="score")
+    """The `surrogate.scores` of those in the figure, by group."""
+    frame = surrogate.scores().merge(ends()[["run", "group"]], left_on="cell", right_on="run").dropna(subset="score")
     return {str(group): rows for group, rows in frame.groupby("group")}
 
 

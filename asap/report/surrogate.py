@@ -42,7 +42,7 @@ def searched(root: Path | None = None) -> pd.DataFrame:
     """The `scores` of recorded searches at the cpu scale or a larger one, with their `arm` in the first study that plans them."""
     searches = results.searches(root).query("scale in ['cpu', 'paper']")
     arm = results.first_arm(searches, *verdicts.STUDIES, *names()).replace("", DASH)
-    return scores(root).merge(searches.assign(arm=arm)[["run", "arm", "scale"]], left_on="cell", right_on="run")
+    return scores(root).merge(searches.assign(arm=arm)[["run", "arm", "scale", "variant"]], left_on="cell", right_on="run")
 
 
 def figures(root: Path | None = None) -> Mapping[str, dict[str, dict[str, Any]]]:
@@ -133,10 +133,11 @@ def summary(rows: pd.DataFrame) -> tuple[str, str]:
 
 
 def by_method(root: Path | None = None) -> pd.DataFrame:
-    """The scores of the recorded searches of each arm at the cpu scale: n, score, percentiles, and how many extrapolate."""
+    """The scores of the recorded searches of each arm at the cpu scale, on each copy of the images apart: n, score, percentiles, and how
+    many extrapolate."""
     frame = searched(root).query("arm != @DASH and scale == 'cpu'").dropna(subset="score")
-    return rows_frame(["arm", "n", "score", "percentiles", "extrapolated"], [
-        [str(arm), str(len(rows)), spread(rows["score"]), *summary(rows)] for arm, rows in frame.groupby("arm")
+    return rows_frame(["arm", "images", "n", "score", "percentiles", "extrapolated"], [
+        [*map(str, names), str(len(rows)), spread(rows["score"]), *summary(rows)] for names, rows in frame.groupby(["arm", "variant"])
     ])  # fmt: skip
 
 

@@ -136,7 +136,7 @@ def verdict_from_count(good: int, of: int, runs: int = 0) -> str:
 
 def worst_of(*verdicts: str) -> str:
     """The verdict on a claim of several parts: the worst of theirs."""
-    return min(verdicts, key=(FAILS, UNSEEN, INCONCLUSIVE, SEEN, HOLDS).index)
+    return min(verdicts, key=(FAILS, UNSEEN, INCONCLUSIVE, OPEN, SEEN, HOLDS).index)
 
 
 def verdict_from_order(first: Values, others: Mapping[str, Values]) -> str:
@@ -157,18 +157,24 @@ def listed(values: Mapping[str, Values], digits: int, unit: str = "") -> str:
     return "; ".join(f"{label}: {np.mean(v):.{digits}f}{unit}" for label, v in values.items())
 
 
-def one_copy(frame: pd.DataFrame, column: str, groups: Sequence[Sequence[str]] = ()) -> pd.DataFrame:
+def one_copy(
+    frame: pd.DataFrame, column: str, groups: Sequence[Sequence[str]] = (), needs: Sequence[str] = (), clocked: bool = False
+) -> pd.DataFrame:
     """The rows of one copy of the images alone: records on different copies are never pooled.
 
-    It is the copy on which most arms have two runs or more; of those the one with runs of most arms, the lossless one before the pilot.
-    column: that names the arms; groups: the arms that are compared, alternatives together, or each by itself.
+    It is a copy that has the first arm and another to compare it with, where one does; of those the one on which most arms have two runs or
+    more, then the one with runs of most arms, then the lossless one before the pilot. column: that names the arms; groups: the arms that
+    are compared, alternatives together. needs, clocked: a run counts in this where it records these columns, and is clocked.
     """
+    known = frame.dropna(subset=list(needs))
+    known = known[known["clocked"]] if clocked else known
 
-    def rank(copy: str) -> tuple[int, int, bool, int]:
-        rows = frame[frame["copy"] == copy]
+    def rank(copy: str) -> tuple[bool, int, int, bool, int]:
+        rows = known[known["copy"] == copy]
         counts = rows[column].value_counts()
         runs = [counts.reindex(list(group), fill_value=0).max() for group in groups or [[name] for name in counts.index]]
-        return sum(n >= 2 for n in runs), sum(n >= 1 for n in runs), "-jpeg" not in copy, len(rows)
+        several, some = (sum(n >= least for n in runs) for least in (2, 1))
+        return bool(groups and runs[0] and some > 1), several, some, "-jpeg" not in copy, len(rows)
 
     return frame[frame["copy"] == max(sorted(set(frame["copy"])), key=rank, default="")]
 
@@ -181,29 +187,33 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     return results.once(frame.assign(label=label))
 
 
-def arms(root: Path | None, *groups: Sequence[str], kind: str = "search", without: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
+def arms(
+    root: Path | None,
+    *groups: Sequence[str],
+    kind: str = "search",
+    without: Sequence[str] = (),
+    needs: Sequence[str] = (),
+    clocked: bool = False,
+) -> dict[str, pd.DataFrame]:
     """The finished runs of these arms at the cpu scale, those that are recorded, on one copy of the images; by arm, in order.
 
     groups: the arms that are compared, alternatives together. kind: search or evaluation. without: studies whose runs do not count.
+    needs: columns that decide which copy (`one_copy`). clocked: only runs that are.
     """
     frame = labelled(results.searches(root) if kind == "search" else results.evaluations(root))
     for study in without:
         frame = frame[frame[f"arm_{study}"] == ""]
     labels = [label for group in groups for label in group]
-    frame = one_copy(frame[frame["label"].isin(labels) & (frame["scale"] == "cpu")], "label", groups)
+    frame = one_copy(frame[frame["label"].isin(labels) & (frame["scale"] == "cpu")], "label", groups, needs, clocked)
+    frame = frame[frame["clocked"]] if clocked else frame
     return {label: rows for label in labels if len(rows := frame[frame["label"] == label].sort_values("seed"))}
 
 
 def compared(
-    root: Path, *groups: Sequence[str], least: int = 2, kind: str = "search", clocked: bool = False, without: Sequence[str] = ()
+    root: Path, *groups: Sequence[str], least: int = 2, kind: str = "search", clocked: bool = False, **given: Sequence[str]
 ) -> dict[str, pd.DataFrame]:
-    """The `arms` of at least so many groups, the first among them. Raises `MissingRecord` where they are not recorded.
-
-    clocked: only runs that are.
-    """
-    found = arms(root, *groups, kind=kind, without=without)
-    if clocked:
-        found = {label: timed for label, rows in found.items() if len(timed := rows[rows["clocked"]])}
+    """The `arms` of at least so many groups, the first among them. Raises `MissingRecord` where they are not recorded."""
+    found = arms(root, *groups, kind=kind, clocked=clocked, **given)
     there = [any(label in found for label in group) for group in groups]
     if not there[0] or sum(there) < least:
         raise MissingRecord(f"{'timed ' * clocked}{kind} runs by {'; '.join(group[0] for group in groups)}")

@@ -38,6 +38,16 @@ def test_an_effect_is_said_when_it_is_recorded(monkeypatch, tmp_path):
     assert ["T₀ = 1.6", "posed", "1", "–", "–", "–", "18.60"] in audit.rows().to_numpy().tolist()
 
 
+def test_an_effect_is_of_one_copy_of_the_images(monkeypatch, tmp_path):
+    monkeypatch.setenv("ASAP_RUNS", str(tmp_path))
+    for planned in load(audit.STUDY).planned:
+        if planned.kind == "evaluation" and planned.label in (audit.DECIDED, "T₀ = 1.6"):
+            seed = planned.parameters.seed
+            error = 18.0 + (planned.label == "T₀ = 1.6") * (1.0 + seed / 10)
+            pose(tmp_path, planned, error, variant="cifar10" if seed else "cifar10-jpeg75")
+    assert audit.against("T₀ = 1.6").others == pytest.approx((1.1, 1.2))
+
+
 def test_a_search_s_effect_is_read_from_its_course(monkeypatch, tmp_path):
     monkeypatch.setenv("ASAP_RUNS", str(tmp_path))
     searches = {(p.label, p.parameters.seed): p for p in load(audit.STUDY).planned if p.kind == "search"}

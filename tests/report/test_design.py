@@ -28,12 +28,12 @@ def frames(counts, means, evaluated=True, seed=0, **changed):
     score = np.array([means.get(arm, 90.0) for arm, _, _ in cells]) + rng.normal(0, 0.1, len(cells)) + 0.5 * size
     millions = 2.5 * np.exp(size)
     n = len(runs)
-    columns = {"variant": "cifar10", "started": "2026-11-27T00:00:00+00:00"} | changed
+    columns = {"copy": design.LOSSLESS, "started": "2026-11-27T00:00:00+00:00"} | changed
     searches = pd.DataFrame(
         {"arm_design": [arm for arm, _ in runs], "seed": [s for _, s in runs], "run": [name for _, name, _ in cells[:n]]}
     ).assign(parameters_36=millions[:n], arm_design2="", **columns)
     evaluations = pd.DataFrame({"cell": [name for _, name, _ in cells], "error": 110 - score, "parameters_36": millions})
-    evaluations = evaluations.assign(by_recipe=True, variant="cifar10", scale="cpu")[: n if evaluated else 0]
+    evaluations = evaluations.assign(by_recipe=True, copy=design.LOSSLESS, scale="cpu")[: n if evaluated else 0]
     scores = pd.DataFrame({"cell": [name for _, name, _ in cells], "score": score, "parameters": 1e6 * millions, "extrapolates": False})
     return searches, evaluations, scores
 
@@ -60,12 +60,12 @@ def test_the_arms_and_numbers_are_those_of_the_page_and_of_the_study():
 
 def test_before_the_first_look_nothing_is_computed():
     frame = design.comparison(*frames({**LOOKS[1], "ENAS": 3}, {}))
-    assert list(frame.columns) == COLUMNS and len(frame) == 4 * 7 and frame["difference"].isna().all() and set(frame["look"]) == {0}
+    assert list(frame.columns) == COLUMNS and len(frame) == 2 * 7 + 2 * 6 and frame["difference"].isna().all() and set(frame["look"]) == {0}
     assert set(frame["verdict"]) == {"look 1 is not complete: 29 of 30 searches"}
 
 
-@pytest.mark.parametrize("changed", [{"variant": "cifar10-jpeg75"}, {"started": "2026-11-26T13:00:00+00:00"}])
-def test_a_pilot_s_run_or_one_older_than_the_page_never_joins(changed):
+@pytest.mark.parametrize("changed", [{"copy": "cifar10-jpeg75 0"}, {"copy": "cifar10 0"}, {"started": "2026-11-26T13:00:00+00:00"}])
+def test_a_run_on_other_images_or_older_than_the_page_never_joins(changed):
     assert set(design.comparison(*frames(LOOKS[1], {}, **changed))["verdict"]) == {"look 1 is not complete: 0 of 30 searches"}
 
 
@@ -108,13 +108,15 @@ def test_size_is_adjusted_for_by_the_slope_within_the_arms():
 def test_errors_count_once_every_cell_of_the_look_is_evaluated():
     searches, evaluations, scores = frames(LOOKS[1], {"DARTS": 92.0})
     frame = design.comparison(searches, evaluations.iloc[1:], scores)
-    assert of(frame, "DARTS", "error")["verdict"] == "look 1 waits for the error of every cell of ASAP, Random cells"
+    assert of(frame, "DARTS", "error")["verdict"] == "look 1 waits for the error of every cell of ASAP"
     assert of(frame, "DARTS")["verdict"] == WORSE
-    frame = design.comparison(searches, evaluations.iloc[:-1], scores)  # an arm that lacks one keeps no other waiting
-    assert of(frame, "DARTS", "error")["verdict"] == WORSE and of(frame, "DARTS", "error")["look"] == 1
-    for arm in ("Random search", RANDOM):
-        assert of(frame, arm, "error")["verdict"] == f"look 1 waits for the error of every cell of {arm}"
+    frame = design.comparison(searches, evaluations.iloc[:-1], scores)  # an arm that lacks one keeps all waiting: a look is one test
+    for arm in ("DARTS", "Random search"):
+        assert of(frame, arm, "error")["verdict"] == "look 1 waits for the error of every cell of Random search"
         assert of(frame, arm, "error")["look"] == 0 and np.isnan(of(frame, arm, "error")["difference"])
+    frame = design.comparison(searches, evaluations, scores)
+    assert of(frame, "DARTS", "error")["verdict"] == WORSE and of(frame, "DARTS", "error")["look"] == 1
+    assert RANDOM not in set(frame.loc[frame["outcome"] == "error", "arm"])  # which are scored alone
 
 
 def test_the_second_look_takes_twice_the_searches_and_its_own_level():
@@ -143,18 +145,18 @@ def test_what_the_first_look_decides_stays_decided():
     assert (of(frame, "ENAS")["look"], of(frame, "ENAS")["n"]) == (2, 8)  # what it left open is decided at the second
 
 
-@pytest.mark.parametrize("sized", [0, 1, 20])
+@pytest.mark.parametrize("sized", [0, 1, 29, 30])
 def test_an_adjusted_comparison_waits_for_the_sizes(sized):
-    """Of evaluated cells of which some have no size: none of an arm, but one, or many."""
+    """Of evaluated cells of which none, one, all but one or all have a size."""
     searches, evaluations, scores = frames(LOOKS[1], {"DARTS": 92.0})
     without = {"parameters_36": np.nan}
     frame = design.comparison(
         searches.assign(parameters_36=searches["parameters_36"].where(np.arange(len(searches)) < sized)), evaluations.assign(**without),
         scores.iloc[:0],
     )  # fmt: skip
-    assert [of(frame, "DARTS", "error", adjusted)["verdict"] == WORSE for adjusted in (False, True)] == [True, sized == 20]
+    assert [of(frame, "DARTS", "error", adjusted)["verdict"] == WORSE for adjusted in (False, True)] == [True, sized == 30]
     waits = of(frame, "ENAS", "error", adjusted=True)
-    assert waits["look"] == 0 and waits["verdict"].startswith("look 1 waits for the error and the size of every cell of")
+    assert (waits["look"] == 0) == waits["verdict"].startswith("look 1 waits for the error and the size of every cell of") == (sized < 30)
 
 
 def test_without_scores_it_says_so(tmp_path):

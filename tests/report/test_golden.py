@@ -39,8 +39,7 @@ GOLDEN = ROOT / "tests" / "golden"
 
 
 def cifar10():
-    (evaluations,) = table1.recorded().values()
-    return evaluations
+    return next(iter(table1.recorded().values()))  # a table a copy of the images
 
 
 def front_page():

@@ -127,6 +127,16 @@ def test_the_design_s_runs_decide_nothing_before_its_first_look(tmp_path):
     assert found.scale == "cpu, pilot, n = 2" and "-2.00 points" in found.ours
 
 
+def test_the_design_s_runs_hide_no_pair_of_one_p(tmp_path):
+    """It has the prunings under another p each."""
+    errors(tmp_path, variant=PILOT, **{"Magnitude, p = 3": (18.0, 18.1), "Accumulated gradient, p = 3": (16.0, 16.1)})
+    for first, arm in ((300, "Magnitude, p = 3"), (400, "Accumulated gradient, p = 1"), (100, "ASAP")):
+        for seed in range(first, first + 4):
+            pose(tmp_path, plans("design")["evaluation", arm, seed], 17.0 + 0.001 * seed, variant="cifar10")
+    found = judge(tmp_path, "accumulated_beats_magnitude")
+    assert found.scale == "cpu, pilot, n = 2" and "p = 3: +2.00 points" in found.ours
+
+
 SHORT = {"short evaluation": {"error less score, final": {"low": 0.1}}}
 CELLS = {"ASAP": 91.0, "Magnitude, p = 3": 90.0, "Accumulated gradient, p = 1": 90.0}
 
@@ -140,6 +150,7 @@ CELLS = {"ASAP": 91.0, "Magnitude, p = 3": 90.0, "Accumulated gradient, p = 1": 
         ({}, {**CELLS, "ASAP": 89.0}, {}, OPEN),  # the scores decide, and tell nothing
         ({}, CELLS, SHORT, HOLDS),  # where the error is shown to be the better judge, it decides
         ({}, {**CELLS, "ASAP": 89.0}, SHORT, FAILS),
+        ({}, {}, SHORT, EQUAL),  # whatever difference of errors there is, it is smaller than the paper's
         ({**CELLS, "Magnitude, p = 3": 91.0}, CELLS, {}, OPEN),  # the claim is of both
         ({"ASAP": 90.02}, {}, {}, OPEN),
     ],
