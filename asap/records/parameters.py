@@ -19,7 +19,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ..paper.equations import EPOCH_SCHEDULES
 from ..paper.space import EDGE_RULES, cell_label
-from .data import own_folder, shorter_side
+from .data import folder_name, own_folder, shorter_side
 from .fields import ParameterError, check, parameter, shown, typed
 from .presets import DATASET_NEEDS, DATASET_RECIPES, FORMER_TINY, FREIBURG, METHOD_DEFAULTS, OTHER_RECIPE, SCALE_NAMES, SCALES
 
@@ -86,6 +86,8 @@ class Common:
             sets = f"{', '.join(DATASETS)}, or an image folder, not {shown(self.dataset)} ({why})"
             raise ParameterError(f"dataset must be one of {sets}")
         self._agree("folder is found from dataset: give the folder's path to --dataset", not named or not self.folder)
+        named_by = folder_name(Path(self.folder)) if self.folder else self.dataset
+        self._agree(f"the folder {shown(self.folder)} is recorded as {named_by}, not as {shown(self.dataset)}", named_by == self.dataset)
         self._agree(f"image_size must be 0 or at least 8, not {self.image_size}", not 0 < self.image_size < 8)
         self._agree(f"study must be a plain folder name, not {shown(self.study)}", self.study.replace("-", "").replace("_", "").isalnum())
 

@@ -30,7 +30,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
@@ -44,7 +45,7 @@ from torch import Tensor
 from ..errors import one_line
 from .batches import ImageData, Split
 from .checkpoint import CheckpointError, read_tensors, write_tensors
-from .folders import Decoded, Source, all_paths, freiburg_split, own_source, read_files, two_halves, variant
+from .folders import Decoded, Source, freiburg_split, own_source, placed, read_files, two_halves, variant
 from .imagenet import FolderData
 from .images import DataError, View, centred, listing
 
@@ -99,7 +100,7 @@ def _named_source(name: str, root: Path, download: bool) -> Source | None:
     known, folder = SETS[name], root / name
     if known.reader and (download or all((root / place).exists() for place in known.needs)):
         files = sorted(path for place in known.needs for path in (root / place, *(root / place).rglob("*")) if path.is_file())
-        return Source(files, partial(_read_archive, name, root, download))
+        return Source([(path, "") for path in files], partial(_read_archive, name, root, download))
     if known is _GROCERIES and (root / "freiburg" / "splits").is_dir():
         fold = int(name.partition("-")[2] or 0)
         halves, name = freiburg_split(root / "freiburg", fold), f"freiburg-{fold}"
@@ -107,7 +108,7 @@ def _named_source(name: str, root: Path, download: bool) -> Source | None:
         halves = two_halves(folder, [part for i, part in enumerate(known.parts) if i == 0 or (folder / part).is_dir()])
     else:
         return None
-    return Source(all_paths(halves), partial(read_files, name, halves, known.view, known.images))
+    return Source(placed(halves), partial(read_files, name, halves, known.view, known.images))
 
 
 def _missing(name: str, root: Path) -> DataError:
@@ -194,7 +195,7 @@ def load(
         chosen = f"{os.path.realpath(folder)} {image_size} {test_share}"
         cache = cache.with_stem(f"{name}-{hashlib.sha256(chosen.encode(errors='surrogateescape')).hexdigest()[:8]}")
     source = own_source(name, Path(folder), image_size, test_share) if folder else _named_source(name, root, download)
-    listed = listing(source.paths) if source and source.paths else ""
+    listed = listing(source.files) if source and source.files else ""
     if cache.is_file():
         tensors, meta = _cached(cache)
         if listed in ("", meta["listing"]):
@@ -203,9 +204,10 @@ def load(
     if source is None:
         raise _missing(name, root)
     print(f"reading {folder or f'{name} under {root}'}, once", file=sys.stderr)
-    decoded = source.read()
+    with _fetching(root) if download and not folder else nullcontext():
+        decoded = source.read()
     if download and not folder and (whole := _named_source(name, root, False)):
-        listed = listing(whole.paths)  # of what was fetched
+        listed = listing(whole.files)  # of what was fetched
     tensors, meta = _decode(decoded, listed)
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
@@ -216,6 +218,20 @@ def load(
     except OSError as error:
         print(f"note: {name} is not cached: {one_line(error)}", file=sys.stderr)
     return _assemble(name, tensors, meta)
+
+
+@contextmanager
+def _fetching(root: Path) -> Iterator[None]:
+    """One process at a time fetches a set; the next finds it there."""
+    lock = filelock.FileLock(root / ".lock")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise DataError(f"{root}: {one_line(error)}") from None
+    with lock:
+        lock.release()  # `with` has acquired it once more
+        yield
 
 
 def _cached(cache: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -31,9 +31,12 @@ def rank() -> int:
 
 
 def local_device(device: torch.device) -> torch.device:
-    """This process' own GPU where there are several."""
+    """This process' own GPU where there are several. Raises `UserError` where there are fewer than processes."""
     if device.type == "cuda" and device.index is None and world() > 1:
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        place, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if place >= there:
+            raise UserError(f"{place + 1} processes or more on this machine, which has {there} GPUs; give --nproc-per-node {there}")
+        return torch.device("cuda", place)
     return device
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import one_line
 from .device import memory_gib
-from .images import DataError, Files, View, opened
+from .images import IMG_EXTENSIONS, DataError, Files, View, opened
 
 LABELS = [str(label) for label in range(25)]  # of Freiburg Groceries
 
@@ -30,9 +30,9 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Source:
-    """What a set is made from: its files, and what decodes them."""
+    """What a set is made from: its files, each with what it is there, and what decodes them."""
 
-    paths: Sequence[str | Path]
+    files: Sequence[tuple[str | Path, str]]
     read: Callable[[], Decoded]
 
 
@@ -51,6 +51,12 @@ def two_halves(folder: Path, parts: Sequence[str] = ("train",), test: str = "tes
 
 def all_paths(halves: list[Files]) -> list[str]:
     return [path for half in halves for path in half.paths]
+
+
+def placed(halves: list[Files]) -> list[tuple[str | Path, str]]:
+    """The files with their half and class."""
+    of = zip(("train", "test"), halves, strict=True)
+    return [(path, f"{half} {files.classes[k]}") for half, files in of for path, k in zip(files.paths, files.labels, strict=True)]
 
 
 def read_files(name: str, halves: list[Files], view: View, whole: tuple[int, int] = (0, 0)) -> Decoded:
@@ -108,8 +114,12 @@ def freiburg_split(folder: Path, fold: int) -> list[Files]:
 
 def own_source(name: str, folder: Path, image_size: int, test_share: float) -> Source:
     """An image folder of the user's own. test_share: of each class, where there is no test half."""
-    train = folder / "train" if (folder / "train").is_dir() else folder
-    if (folder / "test").is_dir():
+    train, whole = folder / "train" if (folder / "train").is_dir() else folder, (folder / "test").is_dir()
+    others = [place for place in sorted(folder.glob("[!.]*/")) if place.name not in ("train", "val", "valid", "validation")]
+    beside = [place.name for place in others if any(path.suffix.lower() in IMG_EXTENSIONS for path in place.rglob("*"))]
+    if train != folder and beside and not whole:
+        raise DataError(f"{folder}: train may be the training half, or a class as {beside[0]!r}; give {train} itself, or rename the class")
+    if whole:
         if test_share:
             raise DataError(f"{folder} has a test half already; test_share is for a folder without one")
         halves = two_halves(folder)
@@ -133,7 +143,7 @@ def own_source(name: str, folder: Path, image_size: int, test_share: float) -> S
             print(f"note: as read, {same} of {len(test_images)} test images under {folder} are trained on too", file=sys.stderr)
         return replace(decoded, variant=name)
 
-    return Source(all_paths(halves), read)
+    return Source(placed(halves), read)
 
 
 def _shared(files: Files, folder: Path, share: float) -> list[Files]:

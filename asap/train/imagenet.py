@@ -114,5 +114,9 @@ class FolderBatches:
         chosen = [part.tolist() for part in batches]
         images.seed = int(torch.randint(2**62, (1,), generator=generator))
         loader = DataLoader(images, batch_sampler=chosen, num_workers=workers, generator=generator, pin_memory=cuda)
-        for x, y in loader:
-            yield x.to(self.device, non_blocking=cuda).contiguous(memory_format=torch.channels_last), y.to(self.device, non_blocking=cuda)
+        try:
+            for x, y in loader:
+                x = x.to(self.device, non_blocking=cuda).contiguous(memory_format=torch.channels_last)
+                yield x, y.to(self.device, non_blocking=cuda)
+        except DataError as error:  # which a worker's traceback precedes
+            raise DataError(str(error).rpartition("DataError: ")[2].removesuffix("\\n")) from None

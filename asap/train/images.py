@@ -6,7 +6,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -16,6 +16,8 @@ from PIL import Image, ImageOps
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ..errors import UserError, one_line
+
+READING = "2"  # changed whenever `View.read` makes other arrays of the same files: what is cached is then made anew
 
 
 class DataError(UserError):
@@ -50,6 +52,8 @@ class Files:
             found = [_images(os.path.join(folder, name), home) for name in names]
         except OSError as error:
             raise DataError(f"{folder}: {one_line(error)}") from None
+        if unnamed := [name for name in names if name.encode(errors="replace").decode() != name]:
+            raise DataError(f"{folder}: the name of the class folder {unnamed[0]!r} is not UTF-8; rename it")
         empty = [name for name, paths in zip(names, found, strict=True) if not paths]
         if empty or not names:
             raise DataError(f"{folder / empty[0] if empty else folder}: no images (of {', '.join(IMG_EXTENSIONS)})")
@@ -88,16 +92,19 @@ def _images(folder: str, home: Path) -> list[str]:
     return sorted(once.values(), key=os.path.split)
 
 
-def listing(paths: Iterable[str | Path]) -> str:
-    """A digest of the files' names, sizes and times of change. Raises `DataError` where one is missing."""
-    digest = hashlib.sha256()
-    for path in paths:
+def listing(files: Iterable[tuple[str | Path, str]]) -> str:
+    """A digest of the files' names, sizes and times of change, of what each is there, and of how they are read.
+
+    files: paths, each with its half and class. Raises `DataError` where one is missing.
+    """
+    digest = hashlib.sha256(READING.encode())
+    for path, what in files:
         try:
             found = os.stat(path)
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}") from None
         name = "/".join(str(path).replace(os.sep, "/").rsplit("/", 3)[-3:])  # half/class/file
-        digest.update(f"{name} {found.st_size} {found.st_mtime_ns}\n".encode(errors="surrogateescape"))
+        digest.update(f"{what} {name} {found.st_size} {found.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
 
@@ -118,10 +125,11 @@ class View:
         """The image's array, and its quality where it is a JPEG, else 0. Raises `DataError`, one line."""
         with opened(path) as image:
             tables = getattr(image, "quantization", None)
-            quality = _jpeg_quality(tables[0]) if tables else 0
-            whole = eight_bits(image, path).convert("L" if self.channels == 1 else "RGB")
+            quality = _jpeg_quality(next(iter(tables.values()))) if tables else 0
+            whole = opaque(eight_bits(image, path)).convert("L" if self.channels == 1 else "RGB")
         if self.fit != "squash":  # as the camera was held; the sets that are squashed are read by others as they lie
-            ImageOps.exif_transpose(whole, in_place=True)
+            with suppress(Exception):  # a description of the image that cannot be read turns nothing
+                ImageOps.exif_transpose(whole, in_place=True)
         square = (self.side, self.side)
         if self.fit == "crop":
             whole = ImageOps.fit(whole, square, Image.Resampling.BILINEAR)
@@ -151,11 +159,11 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 yield image
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{path}: too large an image: {one_line(error)}") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # of whatever kind: a damaged image can raise any
         if isinstance(error, OSError) and error.strerror:  # of the file, not of what it holds
             raise DataError(f"{path}: {error.strerror}") from None
         raise DataError(f"{path}: damaged image: {one_line(error)}") from None
@@ -168,9 +176,17 @@ def eight_bits(image: Image.Image, path: str | Path) -> Image.Image:
             raise DataError(f"{path}: an image of fractions has no agreed scale; save it with 8 or 16 bits")
         return image
     pixels = np.asarray(image).astype(np.int64)
-    if pixels.min() < 0 or pixels.max() > 65535:
+    if (image.mode == "I" and image.format not in ("PNG", "PPM")) or pixels.min() < 0 or pixels.max() > 65535:
         raise DataError(f"{path}: an image of 32 bits has no agreed scale; save it with 8 or 16 bits")
     return Image.fromarray(((pixels + 128) // 257).astype(np.uint8))
+
+
+def opaque(image: Image.Image) -> Image.Image:
+    """The image on white, where parts of it are transparent."""
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
 def _jpeg_quality(table: list[int]) -> int:

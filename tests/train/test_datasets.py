@@ -149,6 +149,17 @@ def test_imagenet_s_batches_depend_on_their_generator_alone(data, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(first, alike, strict=True))
 
 
+def test_a_damaged_image_of_imagenet_is_one_line(data):
+    imagenet(data)
+    (data / "imagenet" / "val" / "n01440764" / "0.JPEG").write_bytes(b"no image")
+    with pytest.raises(DataError) as caught:
+        next(datasets.load("imagenet", data).testing(2, torch.device("cpu")).in_order())
+    assert (
+        str(caught.value)
+        == f"{data}/imagenet/val/n01440764/0.JPEG: damaged image: cannot identify image file '{data}/imagenet/val/n01440764/0.JPEG'"
+    )
+
+
 @pytest.mark.parametrize("name", [name for name in DATASETS if name not in ("digits", "freiburg-1", "freiburg-2", "freiburg-4")])
 def test_a_missing_data_set_is_one_line_that_says_what_is_expected(tmp_path, capsys, name):
     assert main(["evaluate", "--cell", "ASAP", "--scale", "cpu", "--dataset", name, "--data-root", str(tmp_path)]) == 2

@@ -105,3 +105,14 @@ def test_shared_batch_norm_under_autocast(monkeypatch):
         expected, found = plain(x), shared(x)
     assert found.dtype == expected.dtype == torch.bfloat16 and torch.equal(found, expected)
     assert torch.allclose(plain.running_var, shared.running_var, atol=1e-6) and shared.running_mean.dtype == torch.float32
+
+
+def test_more_processes_than_gpus_is_one_line(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert distributed.local_device(torch.device("cuda")) == torch.device("cuda", 0)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(UserError, match="which has 1 GPUs; give --nproc-per-node 1"):
+        distributed.local_device(torch.device("cuda"))
+    assert distributed.local_device(torch.device("cpu")) == torch.device("cpu")

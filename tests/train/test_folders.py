@@ -1,5 +1,7 @@
 """Image folders: one fingerprint in any order, a cache that knows its files, odd images, and folders of the user's own."""
 
+import contextlib
+import os
 import pickle
 import shutil
 
@@ -78,6 +80,23 @@ def test_the_cache_is_made_anew_when_its_files_change_and_hidden_folders_are_no_
     assert len(again.train) == 3 and again.fingerprint != first.fingerprint and "made anew" in capsys.readouterr().err
 
 
+def test_the_cache_knows_what_each_file_is(tmp_path, capsys):
+    """Of files of one name, size and age: their half, their class, and what the class is called."""
+    root = tmp_path / "shapes"
+    for half in ("train", "test"):
+        for k, name in enumerate(("ant", "bee")):
+            for i in range(3):
+                draw(root / half / name / "a" / "b" / f"{half}{k}{i}.png", seed=10 * k + i)
+    load = lambda: datasets.load("shapes", tmp_path, folder=str(root))  # noqa: E731
+    load()
+    (root / "train/bee/a/b/train02.png").hardlink_to(root / "train/ant/a/b/train02.png")
+    (root / "train/ant/a/b/train02.png").unlink()
+    assert load().train.labels.tolist() == [0, 0, 1, 1, 1, 1]
+    for half in ("train", "test"):
+        (root / half / "bee").rename(root / half / "cow")
+    assert load().class_names == ("ant", "cow") and capsys.readouterr().err.count("made anew") == 2
+
+
 def test_files_that_are_not_read_and_test_images_that_are_trained_on_are_said(tmp_path, capsys):
     root = own(tmp_path / "shapes")
     shutil.copy(root / "train/ant/0.png", root / "test/bee/copy.png")
@@ -98,6 +117,32 @@ def test_a_photograph_is_read_as_the_camera_was_held(tmp_path, fit):
     turned[0x0112] = 6  # to be turned by 90° to the right
     Image.fromarray(np.rot90(pixels)).save(tmp_path / "turned.png", exif=turned)
     assert np.array_equal(View(16, 16, 1, fit).read(tmp_path / "turned.png")[0][..., 0], pixels)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage!", b"Exif\0\0MM\0*"])
+def test_a_photograph_whose_description_is_damaged_is_read_as_it_lies(tmp_path, exif):
+    pixels = np.full((16, 16), 90, dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif)
+    assert np.array_equal(View(16, 16, 1).read(tmp_path / "a.jpg")[0][..., 0], pixels)
+
+
+def test_a_jpeg_of_a_flipped_byte_is_a_line_or_an_image(tmp_path):
+    draw(tmp_path / "a.jpg", (16, 16))
+    whole = (tmp_path / "a.jpg").read_bytes()
+    for place in range(0, len(whole), 7):
+        (tmp_path / "b.jpg").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with contextlib.suppress(DataError):
+            View(16, 16).read(tmp_path / "b.jpg")
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("RGBA", 3), ("LA", 1)])
+def test_what_is_transparent_is_white(tmp_path, mode, channels):
+    """An icon may have its shape in its transparency alone."""
+    icon = Image.new(mode, (8, 8), 0)
+    icon.putpixel((2, 1), (0,) * channels + (255,))
+    icon.save(tmp_path / "icon.png")
+    found = View(8, 8, channels).read(tmp_path / "icon.png")[0]
+    assert (found[1, 2] == 0).all() and (found == 255).sum() == 63 * channels
 
 
 def test_loops_of_links_count_no_image_twice(tmp_path):
@@ -125,7 +170,7 @@ def test_images_of_other_kinds_are_converted_or_refused_in_a_line(tmp_path, monk
     red = View(8, 8).read(tmp_path / "red.jpg")[0]
     assert red[..., 0].min() > 240 and red[..., 1:].max() < 15
     Image.fromarray(np.full((8, 8), 0.5, dtype=np.float32)).save(tmp_path / "f.tiff")
-    Image.fromarray(np.full((8, 8), 1 << 20, dtype=np.int32)).save(tmp_path / "i.tiff")
+    Image.fromarray(np.full((8, 8), 200, dtype=np.int32)).save(tmp_path / "i.tiff")
     (tmp_path / "none.png").write_bytes(b"nothing")
     for name, said in (("f.tiff", "fractions"), ("i.tiff", "32 bits"), ("none.png", "damaged")):
         with pytest.raises(DataError, match=said):
@@ -173,6 +218,12 @@ def test_an_own_folder_says_what_it_needs(tmp_path, monkeypatch):
         datasets.load("digits", tmp_path, image_size=16)
     with pytest.raises(DataError, match="one class"):
         datasets.load("one", tmp_path, folder=str(own(tmp_path / "one", classes=("ant",))))
+    with pytest.raises(DataError, match=r"train may be the training half, or a class as 'bus'"):
+        datasets.load("cars", tmp_path, folder=str(own(tmp_path / "cars", halves=("",), classes=("bus", "train"))), test_share=0.3)
+    with pytest.raises(DataError, match="is not UTF-8; rename it"):
+        datasets.load("menu", tmp_path, folder=str(own(tmp_path / "menu", classes=("bar", os.fsdecode(b"caf\xe9")))))
+    with pytest.raises(UserError, match=r"is recorded as shapes, not as '\.\./x'"):
+        make(EvaluationParameters, {"cell": "ASAP", "dataset": "../x", "folder": str(root)})
     with pytest.raises(UserError, match="rename the folder"):
         make(EvaluationParameters, {"cell": "ASAP", "dataset": str(own(tmp_path / "else" / "cifar10"))})
     with pytest.raises(UserError, match="or an image folder, not 'nowhere'"):
