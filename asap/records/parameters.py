@@ -83,11 +83,9 @@ class Common:
         if not named and not self.folder:
             close = difflib.get_close_matches(self.dataset.lower(), DATASETS, 1, 0.8)
             why = f"did you mean {close[0]}?" if close else "there is no such folder"
-            sets = f"{', '.join(DATASETS)}, or an image folder, not {shown(self.dataset)} ({why})"
-            raise ParameterError(f"dataset must be one of {sets}")
-        self._agree("folder is found from dataset: give the folder's path to --dataset", not named or not self.folder)
-        named_by = folder_name(Path(self.folder)) if self.folder else self.dataset
-        self._agree(f"the folder {shown(self.folder)} is recorded as {named_by}, not as {shown(self.dataset)}", named_by == self.dataset)
+            raise ParameterError(f"dataset must be one of {', '.join(DATASETS)}, or an image folder, not {shown(self.dataset)} ({why})")
+        own = not named and self.dataset == folder_name(Path(self.folder))
+        self._agree("folder is found from dataset: give the folder's path to --dataset", own or not self.folder)
         self._agree(f"image_size must be 0 or at least 8, not {self.image_size}", not 0 < self.image_size < 8)
         self._agree(f"study must be a plain folder name, not {shown(self.study)}", self.study.replace("-", "").replace("_", "").isalnum())
 
