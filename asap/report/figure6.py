@@ -33,16 +33,17 @@ def draw_seeds(axes: Axes, every: pd.DataFrame, runs: Sequence[str], column: str
 def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None, behind: pd.DataFrame | None = None) -> Figure:
     """Accuracy against scaled time, an axes a panel; at the end the derived cell's, where every search that ends undecided has it.
 
-    arms: the searches of each; epochs: theirs; behind: others' courses (runs/scores/others.csv), of which those of whole supernets are
-    drawn in grey, the median of each method's.
+    arms: the searches of each; epochs: theirs; behind: others' courses (runs/scores/others.csv), in grey, the median of each method's.
     """
     epochs = results.epochs() if epochs is None else epochs
     shown = panels(arms)
     figure, axes = palette.axes(len(shown), 3.4)
-    full_scale = () if behind is None else behind[behind["source"] == "NASLib"].groupby("method", sort=False)
-    for dashes, (method, course) in zip(("-", "--", ":"), full_scale, strict=False):
-        label = f"{method}, full scale ({course['searches'].iloc[0]}, NASLib)"
-        axes[0].plot(course["time"], course["accuracy"], color=palette.GREY, ls=dashes, lw=2.2, label=label)
+    for source, courses in () if behind is None else behind.groupby("source"):
+        for dashes, (method, course) in zip(("-", "--", ":"), courses.groupby("method", sort=False), strict=False):
+            label = f"{method}, full scale ({course['searches'].iloc[0]}, {source})"
+            axes[0].plot(
+                course["time"], course["accuracy"], color=palette.GREY, ls=dashes, lw=2.2 if source == "NASLib" else 1, label=label
+            )
     for ax, panel in zip(axes, shown, strict=True):
         every = pd.concat(panel.values())
         cut = every.loc[every["undecided"] > 0, "derived"].notna().all()
