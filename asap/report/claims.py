@@ -77,6 +77,12 @@ def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
     ]
 
 
+def on_page(page: str) -> str:
+    """The verdicts on the claims that a page of the book is about, a line each, in Markdown."""
+    lines = [f"- **{v.verdict}** ({v.scale}): {c.statement}" for c, v in judged() if c.page == page]
+    return "\n".join(["What the paper claims here, and the [verdicts](/book/claims.md) of the records:\n", *lines])
+
+
 def count(found: Judged) -> str:
     """`**18** hold; **4** were seen in one run; …`"""
     verdicts = Counter(verdict.verdict for _, verdict in found)

@@ -178,6 +178,8 @@ def test_the_front_page_s_numbers_are_those_of_the_records(monkeypatch, tmp_path
     assert [len(frame) for frame in front.recorded()] == [2, 1]
     single, cut = (front.verdict(claims.judged(), key) for key in front.KEY[:2])
     assert single.ours == "0 of 1 searches ended in one network; 5 of 28 edges stayed undecided"
-    costs = "10.0 to 10.0 points of validation accuracy with the supernet's weights, the derived cell 30.0 (mean)"
-    assert cut.ours == f"one operation an edge costs {costs}"
+    assert cut.ours == (
+        "the cut to one operation an edge costs 10.0 to 10.0 points of validation accuracy, with the supernet's weights; "
+        "the further cut to the derived cell costs 30.0 points in all on average"
+    )
     assert dict(front.ends()["group"].value_counts()) == {"ASAP": 1, "DARTS": 1}
