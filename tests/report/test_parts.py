@@ -113,5 +113,6 @@ def test_the_explorer_holds_each_cell_with_its_record_and_its_score(monkeypatch,
 def test_what_theorem_2_s_schedule_ends_in_is_said_from_the_record(entropy, undecided, why):
     runs = pd.DataFrame({"entropy_normal": [0.0], "entropy_reduce": [entropy], "undecided": [undecided], "edges": [28]})
     said = figure7.theorem_sentence({methods_study.THEOREM: runs})
-    assert f"at {entropy:.3f} or below" in said and f"with {undecided} of 28" in said and ("too small" in said) == why
+    assert f"ends at {'most ' * (entropy > 0)}{entropy:.3f} in both cells" in said
+    assert f"with {undecided} of 28" in said and ("too small" in said) == why
     assert figure7.theorem_sentence({}) == ""
