@@ -92,12 +92,8 @@ def _command(argv: list[str]) -> int:
     runs = add("runs", "what is recorded, finished or not, and where")
     study = add("study", "what a study plans, what is done, how long the rest takes; with --jobs, run the rest")
     study.add_argument("name", nargs="?", default="", help="a study of runs/studies/, or a file; by default every study, in a line each")
-    study.add_argument(
-        "--commands", action="store_true", help="only the commands of the runs that are left, searches first and one of each arm in turn"
-    )
-    study.add_argument(
-        "--jobs", type=int, default=0, help="run what is left of the study, so many runs at a time, in the order of --commands"
-    )
+    study.add_argument("--commands", action="store_true", help="only the commands of what is left: searches first, one of each arm in turn")
+    study.add_argument("--jobs", type=int, default=0, help="run what is left of the study, so many runs at a time, in that order")
     study.add_argument("--minutes", type=float, default=0.0, help="stop the runs of --jobs after these, with checkpoints; 0: no limit")
     for sub in (theory, cells, plot, runs, study):
         sub.add_argument("--runs-root", default="", help="where runs are recorded; default: $ASAP_RUNS, else runs/")

@@ -229,9 +229,10 @@ def _fetching(root: Path) -> Iterator[None]:
         lock.acquire()
     except OSError as error:
         raise DataError(f"{root}: {one_line(error)}") from None
-    with lock:
-        lock.release()  # `with` has acquired it once more
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _cached(cache: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
