@@ -176,7 +176,7 @@ def test_a_better_size_alone_is_said(tmp_path, monkeypatch):
     )
     recorded = design.comparison(searches, frames(design.LOOKS[1], {}, evaluated=False)[1], scored.assign(extrapolates=asap))
     monkeypatch.setattr(design, "recorded", lambda root: recorded)
-    found = judge(tmp_path, "than random ones")
+    found = judge(tmp_path, "ASAP finds are better than other cells")
     assert found.verdict == HOLDS and found.scale.endswith("n = 8 (ASAP), 200 (Random cells)") and "8 of these scores" in found.ours
     assert "p < 0.0001, ASAP is better; at equal size" in found.ours and found.ours.split("at equal size")[1].split(";")[0].endswith(
         "not decided"
@@ -217,7 +217,7 @@ def test_random_cells_are_one_arm_with_a_value_a_cell(tmp_path, asap, verdict):
     published = judge(tmp_path, "The published cell is better than other cells")
     assert published.verdict == verdict and published.scale == "cpu, n = 5 (Random cells), 3 (asap)"
     errors(tmp_path, ASAP=(asap, asap + 0.1, asap - 0.1))
-    own = judge(tmp_path, "our searches' than random ones")
+    own = judge(tmp_path, "ASAP finds are better than other cells")
     assert own.verdict == verdict and f"Random cells: {18.1 - asap:+.2f} points" in own.ours
 
 
