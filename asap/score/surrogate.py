@@ -239,7 +239,7 @@ def command(given: Mapping[str, Any]) -> int:
         rows = {row.pop("cell"): row for row in frame.to_dict("records")}
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return 0
-    print(f"score of the {NAME}, in per cent of its validation accuracy; percentile among {REFERENCE:,} random cells")
+    print(f"score by the {NAME}, a validation accuracy in per cent; percentile among {REFERENCE:,} random cells")
     for row in frame.to_dict("records"):
         figures = "      –       –" if row["score"] is None else f"{row['score']:7.3f} {row['percentile']:7.1f}"
         note = f"  extrapolates: {row['note']}" if row["extrapolates"] else f"  {row['note']}"

@@ -111,24 +111,27 @@ def cross_validation(cells: Sequence[Genotype], labels: np.ndarray) -> tuple[np.
     return predicted, {**found, "all": agreement(predicted, labels)}
 
 
-def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """The rank correlation of two series (n,); nan where one does not vary."""
-    return float(stats.spearmanr(a, b).statistic) if np.ptp(a) and np.ptp(b) else float("nan")
+def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The rank correlation of a and b, each (…, n), along the last axis; nan where one does not vary."""
+    x, y = (ranks - ranks.mean(axis=-1, keepdims=True) for ranks in (stats.rankdata(values, axis=-1) for values in (a, b)))
+    with np.errstate(invalid="ignore"):
+        return np.asarray((x * y).sum(axis=-1) / np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1)))
 
 
-def partial_spearman(a: np.ndarray, b: np.ndarray, given: np.ndarray) -> float:
-    """The rank correlation of a and b at equal `given`, each (n,); nan where `given` orders one of them."""
+def partial_spearman(a: np.ndarray, b: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """The rank correlation of a and b at equal `given`, each (…, n); nan where `given` orders one of them (to rounding)."""
     ab, ag, bg = (spearman(p, q) for p, q in ((a, b), (a, given), (b, given)))
-    scale = float(np.sqrt((1 - ag**2) * (1 - bg**2)))
-    return (ab - ag * bg) / scale if scale else float("nan")
+    scale = np.sqrt((1 - ag**2) * (1 - bg**2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(scale > 1e-7, (ab - ag * bg) / scale, np.nan)
 
 
-def with_interval(statistic: Callable[..., float], *series: np.ndarray) -> dict[str, float]:
+def with_interval(statistic: Callable[..., np.ndarray], *series: np.ndarray) -> dict[str, float]:
     """A statistic of series (n,), and the 2.5th and 97.5th percentile of it over bootstrap samples of the cells."""
     rng, n = np.random.default_rng(0), len(series[0])
-    draws = [statistic(*(values[rows] for values in series)) for rows in rng.integers(n, size=(RESAMPLES, n))]
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
-    return {"spearman": statistic(*series), "low": float(low), "high": float(high)}
+    rows = rng.integers(n, size=(RESAMPLES, n))
+    low, high = np.nanpercentile(statistic(*(values[rows] for values in series)), [2.5, 97.5])
+    return {"spearman": float(statistic(*series)), "low": float(low), "high": float(high)}
 
 
 TOP = {"score, among the better half by score": 0.5, "score, among the best 30 % by score": 0.3}
@@ -204,7 +207,7 @@ def record(root: Path, data: Path) -> list[Path]:
     arm = surrogate.scores([kinds["random"][f"random-{seed}"] for seed in ARM])
     reference, rank = surrogate.reference, stats.percentileofscore(surrogate.reference, arm, kind="mean")
     about: dict[str, Any] = {
-        "what": f"{NAME}: predicted validation accuracy, in per cent",
+        "what": f"{NAME}: the label that it predicts, a validation accuracy in per cent",
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_commit": git_commit(),
         "versions": {"python": platform.python_version(), **{n: version(n) for n in ("numpy", "pandas", "scipy", "scikit-learn")}},

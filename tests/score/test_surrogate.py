@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from asap.errors import UserError
 from asap.paper.space import Edge, Genotype, cell_by_name, published_cell, random_genotype
@@ -361,3 +362,24 @@ def test_the_better_judge_is_the_error_only_where_it_is_shown_to_be(own, score, 
     assert short_page.better(figures) == judge and ("the error, the better judge" in said) == (judge == "error")
     assert ("is shown to order cells" in said) == (own == "final")
     assert short_page.better({"short evaluation": {}}) == "score" and short_page.said({"short evaluation": {}}) == ""
+
+
+def test_correlations_of_all_resamples_are_those_of_each_by_scipy():
+    """The plain version: one resample at a time, the partial correlation from residuals of ranks."""
+
+    def partial(a, b, given):
+        ranks = [stats.rankdata(values) for values in (a, b, given)]
+        left = [values - np.polynomial.Polynomial.fit(ranks[2], values, 1)(ranks[2]) for values in ranks[:2]]
+        return stats.pearsonr(*left).statistic
+
+    rng = np.random.default_rng(0)
+    a, b, given = rng.integers(9, size=(3, 20, 12)).astype(float)  # with ties
+    plain = [stats.spearmanr(*rows).statistic for rows in zip(a, b, strict=True)]
+    assert np.allclose(surrogate_validity.spearman(a, b), plain, rtol=0, atol=1e-12)
+    plain = [partial(*rows) for rows in zip(a, b, given, strict=True)]
+    assert np.allclose(surrogate_validity.partial_spearman(a, b, given), plain, rtol=0, atol=1e-12)
+    rising = np.arange(12.0)
+    assert np.isnan(surrogate_validity.spearman(rising, np.ones(12)))
+    assert np.isnan(surrogate_validity.partial_spearman(a[0], rising, 3 * rising))
+    found = surrogate_validity.with_interval(surrogate_validity.spearman, rising, rising)
+    assert found == {"spearman": pytest.approx(1), "low": pytest.approx(1), "high": pytest.approx(1)}
