@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from asap.paper.space import published_cell
 from asap.records.recorder import Recorder
 from asap.records.run import pack
 from asap.report.design import LOSSLESS
@@ -18,7 +19,8 @@ def images(outcome):
 def pose(root, planned, error, wrong=None, **outcome):
     """A finished record of a planned evaluation with this test error in per cent. wrong: which images (images,) make it."""
     data = images(outcome)
-    recorder = Recorder(root / planned.name, "evaluation", planned.parameters.identity(), data=data, machine=MACHINE)
+    described = {"data": data, "machine": MACHINE, "genotype": published_cell("ASAP").to_dict()}
+    recorder = Recorder(root / planned.name, "evaluation", planned.parameters.identity(), **described)
     if wrong is not None:
         recorder.write("test.json", {"test_error": error, "test_images": len(wrong), "wrong": pack(wrong)})
     recorder.finish({"test_error": error, "test_images": 10_000, "parameters": 1_000_000, "seconds": 1.0, **outcome})

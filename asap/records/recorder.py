@@ -95,8 +95,7 @@ class Recorder:
         if self.finished:
             return
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
+            self._lock.acquire()  # makes the folder
             self.info = recorded()  # another process may have ended it meanwhile
             if not self.finished:
                 opened = [*self.info.get("opened", []), _now()]

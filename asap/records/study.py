@@ -75,17 +75,19 @@ class Planned:
 
     def record(self, root: Path) -> Run | None:
         """Its record, finished or not; None where there is none. Raises `RecordError` where it is damaged or another's."""
-        folder = root / self.name
         try:
-            run = Run.open(folder, finished=False)
+            run = Run.open(root / self.name, finished=False)
         except MissingRecord:
             return None
-        different = set(self.parameters.differences(run.parameters))
-        if self.parameters.folder and not Path(self.parameters.folder).is_dir():  # whose images decide these, where they are not given
-            different -= {"stem", "cutout"} - set(self.given)
-        if run.info["kind"] != self.kind or different:
-            raise RecordError(f"{folder} holds a run of other parameters than the study's")
+        if not self.is_of(run):
+            raise RecordError(f"{root / self.name} holds a run of other parameters than the study's")
         return run
+
+    def is_of(self, run: Run) -> bool:
+        """Whether a record is of this run. The images of a folder that is gone decided the stem and the cutout, where not given."""
+        gone = self.parameters.folder and not Path(self.parameters.folder).is_dir()
+        chosen = {"stem", "cutout"} - set(self.given) if gone else set()
+        return run.info["kind"] == self.kind and set(self.parameters.differences(run.parameters)) <= chosen
 
     def finished(self, root: Path) -> Run | None:
         """Its record where it has finished; None where it has not, or is damaged."""

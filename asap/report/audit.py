@@ -79,10 +79,12 @@ def _common_edges(arm: str) -> str:
     rules = {p.parameters.identity()["edge_rule"] for p in load(STUDY).planned if p.label == arm and p.kind == "evaluation"}
     rule = next(iter(rules)) if len(rules) == 1 else ""
     kept, of, other = 0, 0, 0
-    for name in results.arm(results.searches(), STUDY, DECIDED)["run"] if rule else ():
+    searches = results.arm(results.searches(), STUDY, DECIDED)["run"] if rule else ()
+    for name in searches:
         own, ruled = results.record(name).genotype().placed, results.record(name).genotype(rule).placed
         kept, of, other = kept + len(own & ruled), of + len(own), other + len(ruled)
-    return f"of the {of} edges that the rule used here keeps, it keeps {kept}; it keeps {other} in all" if of else ""
+    kept_of = f"of the {of} edges that the rule used here keeps it keeps {kept}; it keeps {other} in all"
+    return f"over {len(searches)} searches, {kept_of}" if of else ""
 
 
 def rows() -> pd.DataFrame:

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from ..records.run import MissingRecord
-from ..records.study import load
 from . import results, tables, verdicts
 from .methods_study import elsewhere
 from .verdicts import ACCUMULATED, Verdict, compared, listed, one_copy, scale_of, verdict_from_count, verdict_from_order
@@ -36,12 +35,6 @@ def asap_searches(root: Path) -> dict[str, pd.DataFrame]:
     plain = plain_searches(root)
     found = {scale: one_copy(plain[plain["scale"] == scale], "method") for scale in ("paper", "cpu")}
     return {scale: rows for scale, rows in found.items() if len(rows)}
-
-
-def other_readings(root: Path) -> pd.DataFrame:
-    """The ASAP searches by the paper's other readings: the study `sensitivity` but as decided."""
-    labels = [label for label in load("sensitivity").labels if label != "As decided"]
-    return results.arm(results.searches(root), "sensitivity", *labels)
 
 
 def measured(root: Path, runs: pd.DataFrame) -> pd.DataFrame:
@@ -92,11 +85,12 @@ def each_search(
     """
     by_scale = [compared(root, *groups, least=len(groups))] if groups else [{"ASAP": rows} for rows in asap_searches(root).values()]
     plain, found = plain_searches(root), []
+    otherwise = results.searches(root).query("arm_sensitivity not in ['', 'As decided']")  # by the paper's other readings
     for arms in by_scale:
         every = measured(root, pd.concat(arms.values()))
         if clocked and every["clocked"].any():
             every = every[every["clocked"]]
-        more = [] if groups else [plain, *([other_readings(root)] if readings else [])]
+        more = [] if groups else [plain, *([otherwise] if readings else [])]
         beside = measured(root, pd.concat([every.iloc[:0], *more]).query("scale == @every.scale.iloc[0]"))
         here = beside["copy"] == every["copy"].iloc[0]
         other, apart = beside[here & ~beside["run"].isin(plain["run"])], beside[~here].dropna(subset=column)

@@ -51,7 +51,7 @@ def explorer(evaluations: pd.DataFrame) -> str:
         views.append(view("score: a surrogate trained on NAS-Bench-301's labels", scores, "score (surrogate)", {}))
     drawn = {}
     for name in dict.fromkeys(point[0] for shown in views for point in shown["points"]):
-        genotype = results.record(name).genotype() if "/" in name else cell_by_name(name)
+        genotype = results.record(runs.get(name, name)).genotype() if "/" in name else cell_by_name(name)
         drawn[name] = [[[e.operation, e.source, e.target] for e in genotype.cell(kind)] for kind in CELL_KINDS]
     first = views[0]
     marks = (f'<circle cx="{x}" cy="{y}" r="6" fill="{colour}" class="{border}"/>' for _, x, y, colour, border, _ in first["points"])

@@ -71,7 +71,8 @@ def _scatter(axes: Axes, found: pd.DataFrame, labelled: dict[str, tuple[int, int
             place, line = labelled[p.name], {"arrowstyle": "-", "lw": 0.5, "color": palette.INK}
             axes.annotate(p.name, (p.cost, p.error), xytext=place, textcoords="offset points", ha="right" if place[0] < 0 else "left",
                           fontweight="bold" if mine else "normal", arrowprops=line)  # fmt: skip
-        tips[f"{gid}{p.Index}"] = f"{p.name}: {p.cost:.3g} days, {p.parameters:.3g} M, {p.error:.2f} %"
+        cost = f"search {p.cost:.3g} d" if p.cost != RANDOM_COST else "no search"
+        tips[f"{gid}{p.Index}"] = f"{p.name}: {cost}, {p.parameters:.3g} M, {p.error:.2f} %"
     axes.set(xscale="log", ylabel="CIFAR-10 test error, %")
     axes.margins(x=0.2, y=0.15)
     axes.figure.colorbar(axes.collections[0], ax=axes).set_label("parameters, M")

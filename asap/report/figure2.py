@@ -42,12 +42,6 @@ def shade_grace(axes: Axes, epochs: pd.DataFrame) -> None:
         axes.text(grace / 2 + 0.5, 1.01, "grace", transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=9)
 
 
-def shown_edge(cell: pd.DataFrame) -> int:
-    """The edge on which operations went at the most different epochs, the first of several: it shows most. cell: of one kind."""
-    went = cell.groupby(["edge", "operation"], observed=True)["alive"].sum().groupby("edge").nunique()
-    return int(went.index[int(went.to_numpy().argmax())])
-
-
 def draw(run: Run, kind: str = "normal") -> Figure:
     """The temperature (Eq. 9), and Φ of the operations on one edge against θ, epoch by epoch."""
     epochs, architecture = run.epochs(), run.architecture()
@@ -58,7 +52,8 @@ def draw(run: Run, kind: str = "normal") -> Figure:
     top.sharex(bottom)
     shade_grace(top, epochs)
     cell = architecture[architecture["cell"] == kind]
-    one = cell[cell["edge"] == shown_edge(cell)]
+    went = cell.groupby(["edge", "operation"], observed=True)["alive"].sum().groupby("edge").nunique()
+    one = cell[cell["edge"] == went.idxmax()]  # on which operations went at the most different epochs, the first of several: it shows most
     for operation, trace in one.groupby("operation", observed=True):
         alive = trace[trace["alive"]]
         bottom.plot(alive["epoch"], alive["phi"], color=palette.colour(operation), label=str(operation).replace("_", " "))

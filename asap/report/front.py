@@ -13,7 +13,7 @@ from ..records.study import load
 from . import palette, results, surrogate
 from .claims import Judged
 from .display import DASH, Markdown, each, rows_frame
-from .verdicts import Verdict, labelled, one_copy
+from .verdicts import HOLDS, Verdict, labelled, one_copy
 
 #: The claims that the front page shows, by how their statements begin.
 KEY = (
@@ -55,6 +55,20 @@ def recorded() -> tuple[pd.DataFrame, pd.DataFrame]:
     return searches, evaluations
 
 
+def held(found: Judged) -> str:
+    """The claims that hold, the first three of them, in a sentence with a space before it; nothing where none does."""
+    named = [f"*{claim.statement.rstrip('.')}* ({verdict.scale})" for claim, verdict in found if verdict.verdict == HOLDS]
+    return f" What holds{', for example' * (len(named) > 3)}: {'; '.join(named[:3])}." if named else ""
+
+
+def other_copy(frame: pd.DataFrame, verdict: Verdict) -> str:
+    """Where a verdict stands on another copy of the images than the figure, that it does, in a sentence; frame: of `ends`."""
+    pilot = frame["variant"].str.contains("-jpeg").any()
+    if pilot == (", pilot" in verdict.scale):
+        return ""
+    return f" The verdicts above stand on {'later searches, on the lossless copy of the images' if pilot else 'the pilot'}."
+
+
 def paper_search() -> str:
     """What is recorded of the search at the paper's scale, in a sentence; it counts only when it has ended."""
     for row in each(results.searches().query("run == @PAPER_RUN")):
@@ -79,13 +93,6 @@ def design_sentence() -> str:
     return f"{searches} of {of['search']} searches, {evaluations} of {of['evaluation']} evaluations{more}"
 
 
-def grouped() -> pd.DataFrame:
-    """The searches on CIFAR-10 at the cpu scale with the `group` of the front page's figure; ASAP's by any reading of the paper."""
-    frame = labelled(recorded()[0])
-    group = frame["label"].map(GROUPS).mask(frame["arm_sensitivity"] != "", ASAP)
-    return frame.assign(group=group).dropna(subset="group")
-
-
 def scored() -> dict[str, pd.DataFrame]:
     """The `surrogate.scores` of those in the figure, by group."""
     frame = surrogate.scores().merge(ends()[["run", "group"]], left_on="cell", right_on="run").dropna(subset="score")
@@ -93,8 +100,10 @@ def scored() -> dict[str, pd.DataFrame]:
 
 
 def ends() -> pd.DataFrame:
-    """Those that are `grouped`, of one copy of the images."""
-    return one_copy(grouped(), "group")
+    """The searches at the cpu scale on one copy of CIFAR-10, with the `group` of the figure; ASAP's by any reading of the paper."""
+    frame = labelled(recorded()[0])
+    group = frame["label"].map(GROUPS).mask(frame["arm_sensitivity"] != "", ASAP)
+    return one_copy(frame.assign(group=group).dropna(subset="group"), "group")
 
 
 def draw() -> Figure:
@@ -112,6 +121,7 @@ def draw() -> Figure:
                       mfc=colour if name == "accuracy" else palette.PAPER, label=label if y == 0 else None)  # fmt: skip
         least, most = runs["undecided"].min(), runs["undecided"].max()
         undecided = f"{least if least == most else f'{least} to {most}'} of {runs['edges'].iloc[0]} edges undecided"
+        undecided += f"; cuts measured in {len(cut)} of {len(runs)}" * (len(cut) < len(runs))
         said = "a cell is drawn for each step" if group in ("ENAS", "Random search") else undecided
         axes.text(1.0, y - 0.32, said, transform=axes.get_yaxis_transform(), ha="right", fontsize=9)
     axes.set_yticks(range(len(groups)), [f"{g}\n(n = {(frame['group'] == g).sum()})" for g in groups])

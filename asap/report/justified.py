@@ -73,8 +73,8 @@ def reversed_certificates() -> str:
         certified = leaders[np.isfinite(leaders["certified_step"])]
         edges, front = edges + len(leaders), front + len(certified)
         kept += sum((row.source, row.target) in {(e.source, e.target) for e in genotype.cell(row.cell)} for row in each(certified))
-    said = f"On {front} of {edges} edges the operation that had been certified a loser has the largest Φ at the end"
-    return f"{said}, on {kept} of these in the derived cell." if front else ""
+    said = f"On {front} of {edges} edges an operation that had been certified a loser has the largest Φ at the end"
+    return f"{said}; {kept} of these edges are in the derived cell." if front else ""
 
 
 def score_difference() -> str:

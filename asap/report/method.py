@@ -44,7 +44,7 @@ def experiment_rows() -> pd.DataFrame:
         ["channels", *both("channels")],
         ["training images", *(f"{n} + {n} (search), {whole} (evaluation)" for n, whole in (("25,000", "50,000"), (half, used)))],
         ["epochs", *both("epochs")],
-        ["data", "CIFAR-10 (search), and six further sets (evaluation)", data],
+        ["data", "CIFAR-10 (search and evaluation), and six further sets (evaluation)", data],
         ["device", "a GTX 1080 Ti GPU", f"one CPU core ({', '.join(devices)})"],
     ])  # fmt: skip
 

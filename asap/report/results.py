@@ -219,7 +219,7 @@ def _frames(root: Path, files: tuple[tuple[str, int, int], ...]) -> _Results:
                 here = {"run": run.name, "epochs_run": done, "failures": failures(run.info)}
                 found["unfinished"].append({**run.parameters, **run.info, **here})
                 continue
-            arms = {study: p.label for study, p in plans.get(run.name, []) if p.kind == kind and p.parameters.matches(run.parameters)}
+            arms = {study: p.label for study, p in plans.get(run.name, []) if p.is_of(run)}
             row = rows.described(run) | {f"arm_{study}": arms.get(study, "") for study in names}
             course = rows.course(run) if kind == "search" else pd.DataFrame()
             row |= rows.search(run, course) if kind == "search" else rows.evaluation(run)

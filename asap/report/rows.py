@@ -130,19 +130,13 @@ def search(run: Run, course: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def cell_kind(cell: str) -> str:
-    """random, searched, published, or own (of a file or a text), by a cell's name."""
-    if cell.startswith("random-"):
-        return "random"
-    return "searched" if "/" in cell else "published" if cell.lower() in map(str.lower, published_cells()) else "own"
-
-
 def evaluation(run: Run) -> dict[str, Any]:
     """The columns of an evaluation alone."""
     outcome, cell = run.outcome, str(run.parameters["cell"].lower() or run.parameters["run"])
+    kind = "searched" if "/" in cell else "published" if cell.lower() in map(str.lower, published_cells()) else "own"
     return {
         "cell": cell,
-        "kind": cell_kind(cell),
+        "kind": "random" if cell.startswith("random-") else kind,
         "rule": run.parameters.get("edge_rule", ""),
         "error": outcome["test_error"],
         "standard_error": (outcome["test_error"] * (100 - outcome["test_error"]) / outcome["test_images"]) ** 0.5,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -90,7 +89,6 @@ class _Search(Session):
 
     def run_epoch(self) -> dict[str, Any]:
         p, epoch = self.p, self.epoch + 1
-        self.start_epoch()
         clocks = self.clocks
         validation = self.validation.epoch(machine.random_stream(p.seed, epoch, VALIDATION_ORDER), self.alpha_steps)
         self.network.train()
@@ -116,7 +114,6 @@ class _Search(Session):
         snapshot = self.method.snapshot()
         self.history.append({k: snapshot[k] | {"alive": self.network.alive[k].copy()} for k in CELL_KINDS})
         return {
-            "epoch": epoch,
             **self.method.status(),
             "learning_rate": self.rate,
             "train_loss": float(self.loss_sum) / len(self.train),
@@ -128,8 +125,6 @@ class _Search(Session):
             "alpha_steps": self.alpha_steps,
             "images": images,
             **{f"seconds_{name}": round(clock.total(), 4) for name, clock in clocks.items()},
-            "seconds": round(time.perf_counter() - self.began, 4),
-            "peak_memory_mb": round(machine.peak_memory(self.device), 1),
         }
 
     def shown(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -30,8 +30,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
@@ -220,19 +219,12 @@ def load(
     return _assemble(name, tensors, meta)
 
 
-@contextmanager
-def _fetching(root: Path) -> Iterator[None]:
+def _fetching(root: Path) -> AbstractContextManager[Any]:
     """One process at a time fetches a set; the next finds it there."""
-    lock = filelock.FileLock(root / ".lock")
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        return filelock.FileLock(root / ".lock").acquire()
     except OSError as error:
         raise DataError(f"{root}: {one_line(error)}") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _cached(cache: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -108,7 +107,6 @@ class _Evaluation(Session):
 
     def run_epoch(self) -> dict[str, Any]:
         p, epoch = self.p, self.epoch + 1
-        self.start_epoch()
         clock = self.clocks["weights"]
         self.network.train()
         for batch in self.steps(machine.random_stream(p.seed, epoch, TRAIN_ORDER)):
@@ -119,15 +117,12 @@ class _Evaluation(Session):
             self.correct += hits
             clock.stop()
         return {
-            "epoch": epoch,
             "learning_rate": self.rate(epoch * len(self.train) - 1),
             "drop_path": self.drop,
             "train_loss": float(distributed.total(self.loss_sum)) / distributed.world() / len(self.train),
             "train_accuracy": int(distributed.total(self.correct)) / (len(self.train) * p.batch),
             "images": len(self.train) * p.batch,
             "seconds_weights": round(clock.total(), 4),
-            "seconds": round(time.perf_counter() - self.began, 4),
-            "peak_memory_mb": round(machine.peak_memory(self.device), 1),
         }
 
     def shown(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -49,10 +49,6 @@ def two_halves(folder: Path, parts: Sequence[str] = ("train",), test: str = "tes
     return [train, found[-1]]
 
 
-def all_paths(halves: list[Files]) -> list[str]:
-    return [path for half in halves for path in half.paths]
-
-
 def placed(halves: list[Files]) -> list[tuple[str | Path, str]]:
     """The files with their half and class."""
     of = zip(("train", "test"), halves, strict=True)
@@ -131,12 +127,13 @@ def own_source(name: str, folder: Path, image_size: int, test_share: float) -> S
         raise DataError(f"{train} has one class, {halves[0].classes[0]!r}; at least two are needed")
 
     def read() -> Decoded:
-        taken = set(all_paths(halves))
+        paths = [path for half in halves for path in half.paths]
+        taken = set(paths)
         files = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file() and str(path) not in taken]
         others = [path for path in files if not any(part.startswith(".") for part in path.parts)]
         if others:
             print(f"note: files under {folder} that are not read: {len(others)}, for example {others[0]}", file=sys.stderr)
-        decoded = read_files(name, halves, _common_view(folder, all_paths(halves), image_size))
+        decoded = read_files(name, halves, _common_view(folder, paths, image_size))
         train_images, _, test_images, _ = decoded.arrays
         trained = {hashlib.sha256(image.tobytes()).digest() for image in train_images}
         if same := sum(hashlib.sha256(image.tobytes()).digest() in trained for image in test_images):

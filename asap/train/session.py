@@ -64,7 +64,7 @@ class Session(ABC):
 
     @abstractmethod
     def run_epoch(self) -> dict[str, Any]:
-        """The steps that are left of an epoch, and its row of epochs.csv."""
+        """The steps that are left of an epoch, and its row of epochs.csv without the columns that every run has."""
 
     @abstractmethod
     def done(self) -> bool:
@@ -97,7 +97,12 @@ class Session(ABC):
             self.bar = tqdm(total=p.epochs * steps, initial=done, desc=self.title, unit="step")
         try:
             while not self.done():
-                row = self.run_epoch()
+                if self.steps_done == 0:  # else it goes on from a checkpoint within the epoch
+                    self.clear()
+                    self.begin_epoch()
+                self.began = time.perf_counter() - self.seconds
+                row = {"epoch": self.epoch + 1, **self.run_epoch()}
+                row |= {"seconds": round(time.perf_counter() - self.began, 4), "peak_memory_mb": round(machine.peak_memory(self.device), 1)}
                 check_finite(row)
                 self.rows.append(row)
                 self.epoch, self.steps_done, self.alpha_steps = self.epoch + 1, 0, 0
@@ -112,13 +117,6 @@ class Session(ABC):
             if self.bar is not None:
                 self.bar.close()
         self.finish()
-
-    def start_epoch(self) -> None:
-        """Begin an epoch, unless a checkpoint from within it is where the run goes on."""
-        if self.steps_done == 0:
-            self.clear()
-            self.begin_epoch()
-        self.began = time.perf_counter() - self.seconds
 
     def clear(self) -> None:
         """Zero what an epoch adds up."""

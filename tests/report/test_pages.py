@@ -119,7 +119,7 @@ def test_figure_1_has_a_point_a_method_and_one_for_all_random_cells(root):
         ("ours: ASAP", 2.0, [18.0, 19.0, 20.0]),
     ]
     figure, tips = figure1.draw(evaluations)
-    assert tips["o0"].startswith("random cells: 0.001 days") and len(tips) == 2 + len(figure1.printed()) and len(figure.axes) == 4
+    assert tips["o0"].startswith("random cells: no search, ") and len(tips) == 2 + len(figure1.printed()) and len(figure.axes) == 4
     # Table 3 and Table 1 show the same random cells
     random = table3.rows(methods_study.found("evaluation")).set_index("ours").loc["Random cells"]
     assert random.iloc[3] == "19.00\u00a0±\u00a00.89" and random["n"] == "6"

@@ -91,6 +91,9 @@ def test_the_explorer_holds_each_cell_with_its_record_and_its_score(monkeypatch,
     assert embedded(html)["cells"]["asap"][0] == published_cell("ASAP").to_dict()["normal"]
     assert trained["points"][0][-1].startswith("asap (ASAP, published): 17.00 % error, 0.200 M parameters, record cells/cell-asap")
     assert explorer.explorer(evaluations.iloc[:0]) == ""
+    searched = next(p for p in load("methods").planned if p.kind == "evaluation" and p.label == "ASAP")
+    pose(tmp_path, searched, 17.0)  # its search has no record
+    assert searched.needs in embedded(explorer.explorer(*table1.recorded().values()))["cells"]
     (tmp_path / "scores").mkdir()
     rows = [
         "cell,kind,score,percentile,parameters",

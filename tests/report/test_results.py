@@ -117,13 +117,17 @@ def test_an_evaluation_on_a_folder_that_is_gone_is_found(tmp_path, monkeypatch, 
         (tmp_path / "images" / "shapes" / name).mkdir(parents=True)
         Image.new("L", (side, side)).save(tmp_path / "images" / "shapes" / name / "0.png")
     common = f"{{dataset: images/shapes, scale: {scale}, study: mine, seed: 0{given}}}"
-    (tmp_path / "mine.yaml").write_text(f"title: mine\nruns: [{{kind: evaluation, common: {common}, arms: {{A: {{cell: ASAP}}}}}}]\n")
-    (there,) = load("mine.yaml").planned
+    (tmp_path / "studies").mkdir()
+    monkeypatch.setattr("asap.records.study.studies_root", lambda: tmp_path / "studies")
+    written = f"title: mine\nruns: [{{kind: evaluation, common: {common}, arms: {{A: {{cell: ASAP}}}}}}]\n"
+    (tmp_path / "studies" / "mine.yaml").write_text(written)
+    (there,) = load("mine").planned
     name = there.name
     pose(tmp_path, there, 1.0)
     shutil.rmtree(tmp_path / "images")
-    (gone,) = load("mine.yaml").planned
+    (gone,) = load("mine").planned
     assert gone.name == name and gone.finished(tmp_path) is not None
+    assert list(results.evaluations(tmp_path)["arm_mine"]) == ["A"]
     assert not given or "image_size_32" in name
 
 

@@ -215,7 +215,7 @@ def test_random_cells_are_one_arm_with_a_value_a_cell(tmp_path, asap, verdict):
         tmp_path, "cifar10", lambda cell, seed: random.get(cell, asap if cell == "ASAP" else None) and random.get(cell, asap) + 0.1 * seed
     )
     published = judge(tmp_path, "The published cell is better than other cells")
-    assert published.verdict == verdict and published.scale == "cpu, n = 5 (Random cells), 3 (asap)"
+    assert published.verdict == verdict and published.scale == "cpu, n = 5 (Random cells), 3 (the published ASAP cell)"
     errors(tmp_path, ASAP=(asap, asap + 0.1, asap - 0.1))
     own = judge(tmp_path, "ASAP finds are better than other cells")
     assert own.verdict == verdict and f"Random cells: {18.1 - asap:+.2f} points" in own.ours
