@@ -21,8 +21,7 @@ def card(one: contradictions.Contradiction) -> str:
         lines += [f"**Arithmetic.** {one.arithmetic.format(**contradictions.values())}", ""]
     other = f" The other choice: {', '.join(f'`{name}`' for name in one.parameter.split(', '))}." if one.parameter else ""
     lines += [f"**Decision.** {sentence(one.decision)}{other}", ""]
-    known = sentence(one.effect) if one.effect else "Not measured."
-    effects = [f"{arm}: {measured(arm)}." for arm in one.arms] or [known]
+    effects = [f"{arm}: {measured(arm)}." for arm in one.arms] or [sentence(one.effect or "not measured")]
     return "\n".join([*lines, "**Effect.** " + " ".join(effects), ":::"])
 
 

@@ -11,7 +11,7 @@ from ..records.study import load
 from . import palette, results, tables
 from .benchmarks import EVALUATION_STEPS, SEARCH_ITERATIONS, cpu, gpus
 from .display import DASH, each, rows_frame, spread
-from .methods_study import found
+from .methods_study import copies
 
 #: Watts that a run keeps busy: assumptions, from the makers' thermal design powers, not measurements.
 WATTS = {"CPU core": 10, "GTX 1080 Ti": 250, "H100": 700, "H200": 700}
@@ -68,10 +68,10 @@ def bound_rows(record: dict[str, Any]) -> pd.DataFrame:
     ])  # fmt: skip
 
 
-def method_rows() -> pd.DataFrame:
-    """The CPU time of each method's search, of those timed by a clock that other processes do not disturb."""
+def method_rows(timed: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The CPU time of each method's search. timed: some of `timed`."""
     lines, last = [], results.epochs().groupby("run")["steps_seconds"].last() / 60
-    for label, runs in timed().items():
+    for label, runs in timed.items():
         lines.append([label, str(len(runs)), spread(runs["step_minutes"], 1), spread(runs["full_epoch_minutes"]), spread(last[runs["run"]]),
                       spread(runs["full_epochs"], 0), spread(runs["operations_left"], 0)])  # fmt: skip
     headers = ["search", "n", "minutes", "full epoch, minutes", "last epoch, minutes", "minutes / full epoch",
@@ -79,9 +79,10 @@ def method_rows() -> pd.DataFrame:
     return rows_frame(headers, lines)
 
 
-def timed() -> dict[str, pd.DataFrame]:
-    """The searches of the study `methods` whose clock other processes do not disturb, by arm."""
-    return {label: timed for label, runs in found("search").items() if len(timed := runs[runs["clocked"]])}
+def timed() -> list[dict[str, pd.DataFrame]]:
+    """The searches whose clock other processes do not disturb, by arm, of each copy of the images."""
+    clocked = [{label: timed for label, runs in arms.items() if len(timed := runs[runs["clocked"]])} for arms in copies()]
+    return [arms for arms in clocked if arms]
 
 
 def hour_rows() -> pd.DataFrame:

@@ -11,16 +11,17 @@ from .cells import NAMES
 from .claims_search import asap_searches, spelt_range
 from .display import each, rows_frame
 from .figure6 import draw_seeds
-from .methods_study import THEOREM, found, panels
+from .methods_study import THEOREM, copies, panels
 
 #: The least that bounded logits (±0.44, three of the seven at the top) let the normalised entropy of ENAS' operations be.
 ENAS_FLOOR = 0.9518
 
 
-def searches() -> dict[str, pd.DataFrame]:
-    """The searches of the studies by arm, and after them those of ASAP at the paper's scale."""
-    paper = asap_searches(runs_root()).get("paper")
-    return found("search") | ({} if paper is None else {"ASAP, paper scale": paper})
+def searches() -> list[dict[str, pd.DataFrame]]:
+    """The searches of the studies by arm, of each copy of the images; after the first's those of ASAP at the paper's scale."""
+    paper, (first, *others) = asap_searches(runs_root()).get("paper"), copies() or [{}]
+    every = [first | ({} if paper is None else {"ASAP, paper scale": paper}), *others]
+    return [arms for arms in every if arms]
 
 
 def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None) -> Figure:
@@ -40,14 +41,14 @@ def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None) -> F
     return figure
 
 
-def rows() -> pd.DataFrame:
-    """Each search's entropy at the end, and whether it ended with one operation an edge."""
+def rows(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Each search's entropy at the end, and whether it ended with one operation an edge. arms: the searches of each."""
     return rows_frame(
         ["method", "seed", "normal cell, at the end", "reduction cell", "one operation an edge"],
         [
             [label, str(row.seed), f"{row.entropy_normal:.3f}", f"{row.entropy_reduce:.3f}",
              "yes" if row.decided else f"no: {row.undecided} edges undecided"]
-            for label, runs in searches().items() for row in each(runs)
+            for label, runs in arms.items() for row in each(runs)
         ],
     )  # fmt: skip
 

@@ -140,11 +140,6 @@ def edge_rows(frame: pd.DataFrame) -> pd.DataFrame:
     headers = ["cell", "edge", "L", "gap / L", "standard error", "deviation / L", "autocorrelation"]
     return rows_frame([*headers, *(f"steps: {name}" for name in RULES.values())], [
         [str(r.cell), names[int(r.edge)], f"{r.bound:.3g}", f"{r.gap:.3g}", f"{r.standard_error:.2g}", f"{r.deviation:.3g}",
-         f"{r.autocorrelation:.2f}", *(_steps(getattr(r, rule)) for rule in RULES)]
+         f"{r.autocorrelation:.2f}", *(f"{float(f'{v:.2g}'):,.0f}" if np.isfinite(v := getattr(r, rule)) else "never" for rule in RULES)]
         for r in each(frame)
     ])  # fmt: skip
-
-
-def _steps(value: float) -> str:
-    """A number of steps to two digits; `never` where there is none."""
-    return f"{float(f'{value:.2g}'):,.0f}" if np.isfinite(value) else "never"

@@ -38,6 +38,12 @@ def elsewhere(arms: Mapping[str, pd.DataFrame], root: Path | None = None) -> dic
     return {label: runs for label in labels() if len(runs := frame[frame["label"] == label])}
 
 
+def copies() -> list[dict[str, pd.DataFrame]]:
+    """The searches `found`, and those `elsewhere`, where there are any."""
+    arms = found("search")
+    return [searches for searches in (arms, elsewhere(arms)) if searches]
+
+
 def left_out(kind: str) -> str:
     """Which of the study's runs of a kind are not recorded, in a sentence; nothing where all are."""
     study = load(STUDY)

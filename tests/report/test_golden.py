@@ -39,7 +39,7 @@ GOLDEN = ROOT / "tests" / "golden"
 
 
 def cifar10():
-    return next(iter(table1.recorded().values()))  # a table a copy of the images
+    return next(iter(table1.recorded().values()))  # of the copy of most evaluations
 
 
 def front_page():
@@ -57,7 +57,15 @@ def cost_tables():
     cpu = benchmarks.cpu()
     gpus = [table for gpu in benchmarks.gpus() for table in (benchmarks.gradient_rows(gpu), benchmarks.variant_rows(gpu))]
     counted = benchmarks.count_rows(benchmarks.counts(), benchmarks.gpus()[0])
-    return [costs.ratio_rows(cpu), costs.bound_rows(cpu), costs.method_rows(), costs.precision()[0], costs.hour_rows(), *gpus, counted]
+    return [
+        costs.ratio_rows(cpu),
+        costs.bound_rows(cpu),
+        *map(costs.method_rows, costs.timed()),
+        costs.precision()[0],
+        costs.hour_rows(),
+        *gpus,
+        counted,
+    ]
 
 
 def first_table():
@@ -81,7 +89,7 @@ PAGES = {
     "figure4": lambda: [figure4.rows("normal")],
     "figure5": lambda: [figure4.rows("reduce")],
     "figure6": lambda: [figure6.rows({**methods_study.found("search"), **figure6.at_epoch_end()})],
-    "figure7": lambda: [figure7.rows()],
+    "figure7": lambda: [figure7.rows(arms) for arms in figure7.searches()],
     "changes": lambda: [changes.rows(changes.courses(), results.score_table("others"))],
     "short": lambda: [surrogate.predictors(surrogate.figures()["short evaluation"]), short.within(surrogate.figures())],
     "surrogate": lambda: [surrogate.predictors(surrogate.figures()["fully trained cells"]), surrogate.by_method()],
