@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 #: Lines that a room of asap/ has at most.
-ROOMS = {"paper": 360, "records": 1260, "networks": 1430, "train": 2495, "search": 1245, "theory": 845, "score": 815, "report": 4605}
+ROOMS = {"paper": 360, "records": 1260, "networks": 1430, "train": 2495, "search": 1245, "theory": 845, "score": 815, "report": 4595}
 #: Modules of report/ that are no page, but what pages share.
 SHARED = {"results", "rows", "display", "verdicts", "inference", "design", "claims_cells", "claims_search"}
 

@@ -78,12 +78,10 @@ def _common_edges(arm: str) -> str:
     rules = {p.parameters.identity()["edge_rule"] for p in load(STUDY).planned if p.label == arm and p.kind == "evaluation"}
     rule = next(iter(rules)) if len(rules) == 1 else ""
     kept, of, other = 0, 0, 0
-    searches = results.arm(results.searches(), STUDY, DECIDED)["run"] if rule else ()
-    for name in searches:
+    for name in (searches := results.arm(results.searches(), STUDY, DECIDED)["run"] if rule else ()):
         own, ruled = results.record(name).genotype().placed, results.record(name).genotype(rule).placed
         kept, of, other = kept + len(own & ruled), of + len(own), other + len(ruled)
-    kept_of = f"of the {of} edges that the rule used here keeps it keeps {kept}; it keeps {other} in all"
-    return f"over {len(searches)} searches, {kept_of}" if of else ""
+    return f"over {len(searches)} searches it keeps {kept} of the {of} edges that the rule used here keeps, {other} in all" if of else ""
 
 
 def rows() -> pd.DataFrame:

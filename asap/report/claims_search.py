@@ -85,12 +85,11 @@ def each_search(
     """
     by_scale = [compared(root, *groups, least=len(groups))] if groups else [{"ASAP": rows} for rows in asap_searches(root).values()]
     plain, found = plain_searches(root), []
-    otherwise = results.searches(root).query("arm_sensitivity not in ['', 'As decided']")  # by the paper's other readings
     for arms in by_scale:
         every = measured(root, pd.concat(arms.values()))
         if clocked and every["clocked"].any():
             every = every[every["clocked"]]
-        more = [] if groups else [plain, *([otherwise] if readings else [])]
+        more = [] if groups else [plain, *([results.searches(root).query("arm_sensitivity not in ['', 'As decided']")] if readings else [])]
         beside = measured(root, pd.concat([every.iloc[:0], *more]).query("scale == @every.scale.iloc[0]"))
         here = beside["copy"] == every["copy"].iloc[0]
         other, apart = beside[here & ~beside["run"].isin(plain["run"])], beside[~here].dropna(subset=column)

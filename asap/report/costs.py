@@ -81,8 +81,8 @@ def method_rows(timed: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def timed() -> list[dict[str, pd.DataFrame]]:
     """The searches whose clock other processes do not disturb, by arm, of each copy of the images."""
-    clocked = [{label: timed for label, runs in arms.items() if len(timed := runs[runs["clocked"]])} for arms in copies()]
-    return [arms for arms in clocked if arms]
+    every = ({label: timed for label, runs in arms.items() if len(timed := runs[runs["clocked"]])} for arms in copies())
+    return list(filter(None, every))
 
 
 def hour_rows() -> pd.DataFrame:

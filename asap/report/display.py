@@ -162,12 +162,11 @@ def provenance(run: Run | str) -> str:
     machine, data, p = run.info["machine"], run.info["data"], run.parameters
     device = machine["processor"] if machine["device"] == "cpu" else machine["device"]
     images, threads = f"{escape(run.variant)} (fingerprint {escape(data['fingerprint'])})", escape(machine["threads"])
-    minutes = f"{run.outcome['seconds'] / 60:.0f}"
     return (
         f"Run {escape(run.name)}: scale {escape(p['scale'])}, seed {escape(p['seed'])}, data {images}, "
         f"code {code_of(run)}, torch {escape(machine['torch'])}, {escape(device)}, "
         f"{threads} thread{'s' if threads != '1' else ''}, "
-        f"{minutes} minute{'s' if minutes != '1' else ''}.{files(run)}"
+        f"{run.outcome['seconds'] / 60:.0f} min.{files(run)}"
     )
 
 

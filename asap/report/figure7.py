@@ -20,8 +20,7 @@ ENAS_FLOOR = 0.9518
 def searches() -> list[dict[str, pd.DataFrame]]:
     """The searches of the studies by arm, of each copy of the images; after the first's those of ASAP at the paper's scale."""
     paper, (first, *others) = asap_searches(runs_root()).get("paper"), copies() or [{}]
-    every = [first | ({} if paper is None else {"ASAP, paper scale": paper}), *others]
-    return [arms for arms in every if arms]
+    return list(filter(None, [first | ({} if paper is None else {"ASAP, paper scale": paper}), *others]))
 
 
 def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None) -> Figure:

@@ -55,7 +55,7 @@ def recorded() -> tuple[pd.DataFrame, pd.DataFrame]:
     return searches, evaluations
 
 
-def held(found: Judged) -> str:
+def what_holds(found: Judged) -> str:
     """The claims that hold, the first three of them, in a sentence with a space before it; nothing where none does."""
     named = [f"*{claim.statement.rstrip('.')}* ({verdict.scale})" for claim, verdict in found if verdict.verdict == HOLDS]
     return f" What holds{', for example' * (len(named) > 3)}: {'; '.join(named[:3])}." if named else ""
@@ -64,9 +64,8 @@ def held(found: Judged) -> str:
 def other_copy(frame: pd.DataFrame, verdict: Verdict) -> str:
     """Where a verdict stands on another copy of the images than the figure, that it does, in a sentence; frame: of `ends`."""
     pilot = frame["variant"].str.contains("-jpeg").any()
-    if pilot == (", pilot" in verdict.scale):
-        return ""
-    return f" The verdicts above stand on {'later searches, on the lossless copy of the images' if pilot else 'the pilot'}."
+    other = "later searches, on the lossless copy of the images" if pilot else "the pilot"
+    return "" if pilot == (", pilot" in verdict.scale) else f" The verdicts above stand on {other}."
 
 
 def paper_search() -> str:

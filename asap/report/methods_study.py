@@ -40,8 +40,7 @@ def elsewhere(arms: Mapping[str, pd.DataFrame], root: Path | None = None) -> dic
 
 def copies() -> list[dict[str, pd.DataFrame]]:
     """The searches `found`, and those `elsewhere`, where there are any."""
-    arms = found("search")
-    return [searches for searches in (arms, elsewhere(arms)) if searches]
+    return list(filter(None, [arms := found("search"), elsewhere(arms)]))
 
 
 def left_out(kind: str) -> str:

@@ -85,13 +85,8 @@ def test_figures_6_and_7_show_the_study_s_runs_and_say_which_are_missing(root):
         (mean,) = [line for line in accuracy.axes[0].lines if line.get_label() == f"{label} ({n})"]
         assert mean.get_color() == palette.look(label).colour and mean.get_ydata()[-1] == pytest.approx(end)
     (magnitude,) = [line for line in entropy.axes[2].lines if line.get_label() == "Magnitude, p = 3 (1)"]
-    assert magnitude.get_ydata()[-1] == 0.25 and figure7.rows(figure7.searches()[0]).iloc[0].tolist() == [
-        "ASAP",
-        "0",
-        "0.250",
-        "0.900",
-        "yes",
-    ]
+    first = figure7.rows(figure7.searches()[0]).iloc[0].tolist()
+    assert magnitude.get_ydata()[-1] == 0.25 and first == ["ASAP", "0", "0.250", "0.900", "yes"]
 
 
 def test_the_page_says_how_many_cuts_are_left_out(root):
