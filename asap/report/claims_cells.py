@@ -23,24 +23,14 @@ from .verdicts import EQUAL, FAILS, HOLDS, INCONCLUSIVE, OPEN, PRINTED, Tested, 
 
 def values(rows: pd.DataFrame, column: str) -> tuple[float, ...]:
     """A value a run; of random cells a value a cell, the mean of its seeds."""
-    if set(rows["label"]) == {design.RANDOM}:
-        return tuple(rows.groupby("cell")[column].mean().dropna())
-    return tuple(rows[column].dropna())
-
-
-def _noise(root: Path, rows: pd.DataFrame, base: pd.DataFrame, means: Sequence[float]) -> float:
-    """What the test images alone leave of a difference of mean errors, in points; as of other images for each where records do not say
-    which of them were wrong."""
-    wrong = results.wrong(root, base["run"], rows["run"])
-    return images_noise(means, int(base["test_images"].iloc[0])) if wrong is None else same_images_noise(*wrong)
-
-
-Pairs = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
+    found = rows.groupby("cell")[column].mean() if set(rows["label"]) == {design.RANDOM} else rows[column]
+    return tuple(found.dropna())
 
 
 def _tested(
-    root: Path, what: str, pairs: Pairs, groups: Sequence[Sequence[str]], column: str = "error", claimed: float = 0.0, unit: str = "points"
-) -> Verdict:
+    root: Path, what: str, pairs: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], groups: Sequence[Sequence[str]], column: str = "error",
+    claimed: float = 0.0, unit: str = "points",
+) -> Verdict:  # fmt: skip
     """A claim that the first of each pair has larger values than the second; `claims.judged` decides it.
 
     pairs: the runs of both, by name; a pair without values does not count. groups: the names of pairs, alternatives together: the claim is
@@ -49,7 +39,11 @@ def _tested(
     parts: dict[str, Difference] = {}
     for name, (rows, base) in pairs.items():
         if (theirs := values(rows, column)) and (own := values(base, column)):
-            noise = _noise(root, rows, base, [float(np.mean(theirs)), float(np.mean(own))]) if column == "error" else 0.0
+            noise = 0.0  # what the test images alone leave of a difference of mean errors, in points
+            if column == "error" and (wrong := results.wrong(root, base["run"], rows["run"])) is not None:
+                noise = same_images_noise(*wrong)
+            elif column == "error":  # as of other images for each: records do not say which of them were wrong
+                noise = images_noise([float(np.mean(theirs)), float(np.mean(own))], int(base["test_images"].iloc[0]))
             parts[name] = Difference(theirs, own, noise)
     if not parts:
         raise MissingRecord(what)

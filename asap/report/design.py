@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,13 @@ def scores(root: Path | None = None) -> pd.DataFrame:
 
 
 def recorded(root: Path | None = None) -> pd.DataFrame:
-    """`comparison` of what is recorded under a root."""
-    return comparison(results.searches(root), results.evaluations(root), scores(root))
+    """`comparison` of what is recorded under a root (a copy, free to change)."""
+    return _recorded(results.read(root), root).copy()
+
+
+@lru_cache(maxsize=4)
+def _recorded(found: results.Results, root: Path | None) -> pd.DataFrame:
+    return comparison(found.searches, found.evaluations, scores(root))
 
 
 def held(root: Path) -> tuple[str, ...]:

@@ -61,9 +61,11 @@ Columns of `epochs()`, one row an epoch of a search: `run`, those of the record'
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from glob import escape, glob
 from pathlib import Path
 from typing import Any
 
@@ -82,34 +84,34 @@ UNFINISHED = ("run", "kind", "method", "dataset", "scale", "seed", "status", "st
 
 def searches(root: Path | None = None) -> pd.DataFrame:
     """One row a finished search (a copy, free to change)."""
-    return _read(root).searches.copy()
+    return read(root).searches.copy()
 
 
 def evaluations(root: Path | None = None) -> pd.DataFrame:
     """One row a finished evaluation (a copy, free to change)."""
-    return _read(root).evaluations.copy()
+    return read(root).evaluations.copy()
 
 
 def epochs(root: Path | None = None, run: str = "") -> pd.DataFrame:
     """One row an epoch of every finished search, or of one (a copy, free to change)."""
-    frame = _read(root).epochs
+    frame = read(root).epochs
     return (frame[frame["run"] == run].reset_index(drop=True) if run else frame).copy()
 
 
 def problems(root: Path | None = None) -> list[str]:
     """One line for each record that was left out because it is damaged or not readable."""
-    return list(_read(root).problems)
+    return list(read(root).problems)
 
 
 def unfinished(root: Path | None = None) -> pd.DataFrame:
     """The runs of committed studies that have not ended: status is running or failed, epochs_run of at most epochs are recorded,
     failures: why it failed, each time."""
-    return _read(root).unfinished.copy()
+    return read(root).unfinished.copy()
 
 
 def record(run: str, root: Path | None = None) -> Run:
     """The record of a row of `searches()` or `evaluations()`, for its files. run: its `run`. Raises KeyError of another."""
-    return _read(root).runs[run]
+    return read(root).runs[run]
 
 
 def score_table(name: str, root: Path | None = None) -> pd.DataFrame:
@@ -123,7 +125,7 @@ def score_table(name: str, root: Path | None = None) -> pd.DataFrame:
 def wrong(root: Path, *groups: Iterable[str]) -> list[np.ndarray] | None:
     """Which test images each evaluation of each group got wrong, (runs, images) bool; None where a record lacks it, or the runs saw the
     images in different orders. groups: names of runs."""
-    runs = [[record(run, root) for run in group] for group in groups]
+    runs = [list(map(read(root).runs.__getitem__, group)) for group in groups]
     found = [[run.wrong() for run in group] for group in runs]
     orders = {run.info["data"].get("order") for group in runs for run in group}
     if len(orders) > 1 or any(flags is None for group in found for flags in group):
@@ -167,8 +169,8 @@ def arm(frame: pd.DataFrame, study: str, *labels: str) -> pd.DataFrame:
     return chosen.assign(_place=chosen[column].map(order.index)).sort_values(["_place", "seed"], kind="stable").drop(columns="_place")
 
 
-@dataclass(frozen=True)
-class _Results:
+@dataclass(frozen=True, eq=False)
+class Results:
     searches: pd.DataFrame
     evaluations: pd.DataFrame
     epochs: pd.DataFrame
@@ -177,20 +179,18 @@ class _Results:
     runs: Mapping[str, Run]
 
 
-def _read(root: Path | None) -> _Results:
-    """The frames of a root, read anew when a file of a record, of a study or of the sizes has changed."""
+def read(root: Path | None) -> Results:
+    """The frames of a root, read anew when a file of a record, of a study, of the sizes or of the scores has changed."""
     place = Path(root or runs_root())
-    watched = [*place.glob("*/*/*"), *place.glob("sizes/*.csv"), *studies.studies_root().glob("*.yaml")]
-    stats = [
-        (str(path), path.stat(follow_symlinks=path.exists()))
-        for path in sorted(watched)
-        if path.suffix in (".json", ".csv", ".parquet", ".yaml")
-    ]
-    return _frames(place, tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats))
+    found = [path for each in ("*/*/*", "sizes/*", "scores/*") for path in glob(f"{escape(str(place))}/{each}")]
+    found += map(str, studies.studies_root().glob("*.yaml"))
+    watched = [path for path in sorted(found) if path.endswith((".json", ".csv", ".parquet", ".yaml"))]
+    stats = [(path, os.stat(path, follow_symlinks=os.path.exists(path))) for path in watched]
+    return _frames(place, tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats))
 
 
 @lru_cache(maxsize=4)
-def _frames(root: Path, files: tuple[tuple[str, int, int], ...]) -> _Results:
+def _frames(root: Path, files: tuple[tuple[str, int, int], ...]) -> Results:
     names = studies.names()
     plans: dict[str, list[tuple[str, studies.Planned]]] = {}
     millions: dict[str, float] = {}
@@ -235,7 +235,7 @@ def _frames(root: Path, files: tuple[tuple[str, int, int], ...]) -> _Results:
     search, evaluation = (rows.frame(kind, found[kind], names) for kind in rows.KINDS)
     columns = ["run", "epoch", *rows.COURSE]
     course = pd.concat(courses, ignore_index=True) if courses else pd.DataFrame(columns=columns, dtype=float).astype({"pruned": bool})
-    return _Results(search, evaluation, course, pd.DataFrame(found["unfinished"], columns=list(UNFINISHED)), tuple(lines), runs)
+    return Results(search, evaluation, course, pd.DataFrame(found["unfinished"], columns=list(UNFINISHED)), tuple(lines), runs)
 
 
 def flat(root: Path | None = None) -> dict[str, str]:
