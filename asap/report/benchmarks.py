@@ -45,8 +45,8 @@ def cpu() -> dict[str, Any] | None:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """The benchmarks of GPUs."""
-    return [r for r in benchmarks() if r["machine"]["device"] != "cpu" and "variants" in r.get("search", {})]
+    """The benchmarks of GPUs that have timed a search's step and an evaluation's."""
+    return [r for r in benchmarks() if r["machine"]["device"] != "cpu" and r.get("search", {}).get("variants") and r.get("evaluation")]
 
 
 def where(record: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from .verdicts import SUMMARY, Verdict, missing
 
 JUDGES = (claims_search, claims_cells, theory_verdicts)
 #: The kinds of evidence, and what they are called.
-EVIDENCE = {"training": "Tested by training", "computed": "Computed", "printed": "As printed: the paper's own numbers, read again"}
+EVIDENCE = {"training": "Tested on runs made here", "computed": "Computed", "printed": "As printed: the paper's own numbers, read again"}
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def _by_design(root: Path, labels: Sequence[str], claimed: float) -> Verdict | N
     counts = found["n"].to_dict() | {design.BASE: design.LOOKS[looks[-1]][design.BASE]}
     n = ", ".join(f"{counts[arm]} ({arm})" for arm in (design.BASE, *labels))
     ours = f"other cells minus ASAP's, look {' and '.join(map(str, looks))}, simultaneous intervals. {'. '.join(said)}. "
-    ours += f"{raw['score']['extrapolated'].sum()} of these scores, by a surrogate trained on NAS-Bench-301's labels, are extrapolated"
+    ours += f"Extrapolated, of these scores by a surrogate trained on NAS-Bench-301's labels: {raw['score']['extrapolated'].sum()}"
     return Verdict(ours, f"cpu, study design, n = {n}", verdict)
 
 

@@ -5,6 +5,7 @@ A judge raises `RecordError` where there is no record to judge by.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -99,11 +100,11 @@ def each_search(
             continue
         good, numbers = runs[column].between(above, below, inclusive="neither").sum(), runs.select_dtypes("number")
         lowest = listed({label: [rows[column].min()] for label, rows in runs.groupby("label")} if groups else {}, 3)
-        told = said.format(
+        told = re.sub(r"\b([\d.]+) to \1\b", r"\1", said.format(  # a range of one number is that number
             mean=numbers.mean(), most=numbers.max(), least=numbers.min(), lowest=lowest, range=spelt_range(every[column]), good=good,
             n=len(runs), entropies=", ".join(every["entropies"]),
             other=f", {spelt_range(other[column])} in searches by other readings of the paper" if len(other) else "",
-        )  # fmt: skip
+        ))  # fmt: skip
         so = apart[column].between(above, below, inclusive="neither").sum()
         other_copy = f"on another copy of the images, not counted: {so} of {len(apart)} as claimed" * bool(len(apart))
         counted = [rows for group in groups if len(rows := runs[runs["label"].isin(group)])] or [runs]

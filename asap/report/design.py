@@ -117,7 +117,7 @@ def _at_look(look: int, searches: pd.DataFrame, evaluations: pd.DataFrame, score
             have = frame.groupby("arm").size()
             short = [arm for arm in arms if have.get(arm, 0) < of[arm]]
             waiting = (
-                f"look {look} waits for the {outcome}{' and the size' * adjusted} of every cell of {', '.join(short)}" if short else ""
+                f"look {look} by {outcome} waits for that{' and the size' * adjusted} of every cell of {', '.join(short)}" if short else ""
             )
             if done < total:
                 waiting = f"look {look} is not complete: {done} of {total} searches"

@@ -22,7 +22,7 @@ def draw(kind: str) -> str:
     drawn = [cells.derived(published_cell("ASAP"), kind, f"The paper's {cells.NAMES[kind]}")]
     for row in each(shown()):
         run = results.record(row.run)
-        drawn.append(cells.derived(run.genotype(), kind, f"Ours, seed {row.seed}", cells.undecided(run)[kind]))
+        drawn.append(cells.derived(run.genotype(), kind, f"Ours, scale {row.scale}, seed {row.seed}", cells.undecided(run)[kind]))
     return f'<div class="asap-cells labelled">{"".join(drawn)}</div>'
 
 

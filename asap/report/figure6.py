@@ -92,10 +92,11 @@ def recovery() -> str:
     return f"**Pruning by Eq. 13, then training on** (n = {len(runs)}). The validation accuracy was {found}." if said else ""
 
 
-def at_epoch_end() -> dict[str, pd.DataFrame]:
-    """The searches by ASAP that prune at an epoch's end, as the table of the methods shows them; none where there is none."""
-    alike = verdicts.arms(None, [verdicts.LIKE_FOR_LIKE])
-    return {verdicts.AT_EPOCH_END: alike[verdicts.LIKE_FOR_LIKE]} if alike else {}
+def at_epoch_end(shown: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The searches by ASAP that prune at an epoch's end, on the copy of the images of those shown; none where there is none."""
+    frame = verdicts.labelled(results.searches().query("scale == 'cpu'")).query("label == @verdicts.LIKE_FOR_LIKE")
+    alike = frame[frame["copy"].isin({copy for runs in shown.values() for copy in runs["copy"]})]
+    return {verdicts.AT_EPOCH_END: alike} if len(alike) else {}
 
 
 def older_cuts(*shown: Mapping[str, pd.DataFrame]) -> str:

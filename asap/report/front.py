@@ -13,7 +13,7 @@ from ..records.study import load
 from . import palette, results, surrogate
 from .claims import Judged
 from .display import DASH, Markdown, each, rows_frame
-from .verdicts import HOLDS, Verdict, labelled, one_copy
+from .verdicts import Verdict, labelled, one_copy
 
 #: The claims that the front page shows, by how their statements begin.
 KEY = (
@@ -55,12 +55,6 @@ def recorded() -> tuple[pd.DataFrame, pd.DataFrame]:
     return searches, evaluations
 
 
-def what_holds(found: Judged) -> str:
-    """The claims that hold, the first three of them, in a sentence with a space before it; nothing where none does."""
-    named = [f"*{claim.statement.rstrip('.')}* ({verdict.scale})" for claim, verdict in found if verdict.verdict == HOLDS]
-    return f" What holds{', for example' * (len(named) > 3)}: {'; '.join(named[:3])}." if named else ""
-
-
 def other_copy(frame: pd.DataFrame, verdict: Verdict) -> str:
     """Where a verdict stands on another copy of the images than the figure, that it does, in a sentence; frame: of `ends`."""
     pilot = frame["variant"].str.contains("-jpeg").any()
@@ -88,7 +82,7 @@ def design_sentence() -> str:
     of = Counter(p.kind for p in load("design").planned)
     searches, evaluations = (len(results.arm(frame, "design")) for frame in (results.searches(), results.evaluations()))
     second = len(results.arm(results.searches(), "design2"))
-    more = f", and {second} searches of its second look" * bool(second)
+    more = f"; searches of its second look: {second}" * bool(second)
     return f"{searches} of {of['search']} searches, {evaluations} of {of['evaluation']} evaluations{more}"
 
 

@@ -30,17 +30,18 @@ def found(kind: str) -> dict[str, pd.DataFrame]:
     return verdicts.arms(None, *([label] for label in labels()), kind=kind)
 
 
-def elsewhere(arms: Mapping[str, pd.DataFrame], root: Path | None = None) -> dict[str, pd.DataFrame]:
-    """The searches of these studies on another copy of the images than those `found`, which are drawn apart."""
-    frame = verdicts.labelled(results.searches(root).query("scale == 'cpu'"))
+def elsewhere(arms: Mapping[str, pd.DataFrame], root: Path | None = None, kind: str = "search") -> dict[str, pd.DataFrame]:
+    """The runs of these studies on another copy of the images than those `found`, which are shown apart."""
+    frame = results.searches(root) if kind == "search" else results.evaluations(root)
+    frame = verdicts.labelled(frame[frame["scale"] == "cpu"])
     frame = frame[frame["label"].isin(labels()) & ~frame["copy"].isin({runs["copy"].iloc[0] for runs in arms.values()})]
     frame = verdicts.one_copy(frame, "label").sort_values("seed")
     return {label: runs for label in labels() if len(runs := frame[frame["label"] == label])}
 
 
-def copies() -> list[dict[str, pd.DataFrame]]:
-    """The searches `found`, and those `elsewhere`, where there are any."""
-    return list(filter(None, [arms := found("search"), elsewhere(arms)]))
+def copies(kind: str = "search") -> list[dict[str, pd.DataFrame]]:
+    """The runs `found`, and those `elsewhere`, where there are any."""
+    return list(filter(None, [arms := found(kind), elsewhere(arms, kind=kind)]))
 
 
 def left_out(kind: str) -> str:
@@ -53,7 +54,8 @@ def left_out(kind: str) -> str:
     if not short:
         return ""
     lines = [f"{count}: {'; '.join(labels)}" for count, labels in sorted(short.items())]
-    return f"Not every planned {kind} has been run. Finished are, of each arm, {'. '.join(lines)}. `asap study {STUDY}` shows what is left."
+    said = f"Not every {kind} that the study `{STUDY}` plans has been run. Finished are, of its arms, {'. '.join(lines)}."
+    return f"{said} `asap study {STUDY}` shows what is left; runs of the study `design` are shown too."
 
 
 def frames(found: Mapping[str, Sequence[Run]]) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:

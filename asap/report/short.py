@@ -33,7 +33,7 @@ def said(figures: Mapping[str, Any]) -> str:
     error = "error at the cpu scale, negated"
     raw, equal, apart = (part[f"{name}, final"] for name in (error, f"{error}, at equal parameters", "error less score"))
     shown, by_size = ("is shown" if found["low"] > 0 else "is not shown" for found in (raw, equal))
-    which = "error, the better judge" if better(figures) == "error" else "score: the error is not shown to be the better judge"
+    which = "error, the better judge, where all have one" if better(figures) == "error" else "score: the error is not shown to be better"
     return (
         f"An error at the scale `cpu` {shown} to order cells as full training does (ρ = {interval(raw)}). At equal size it {by_size} to "
         f"(ρ = {interval(equal)}). Its ρ minus the score's is {interval(apart)}. Verdicts by the [design](design.md) stand on the {which}."

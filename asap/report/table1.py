@@ -147,4 +147,4 @@ def planned(name: str) -> str:
     """How many of a study's runs are recorded, in a sentence."""
     study = load(name)
     of, left = len(study.planned), len(study.left(runs_root()))
-    return f"Recorded runs of the study `{name}`: {of - left} of {of}. `asap study {name} --commands` prints the commands for the rest."
+    return f"Recorded runs of the study `{name}`: {of - left} of {of}. `asap study {name} --commands` prints the commands of what is left."

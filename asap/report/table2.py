@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..records.parameters import runs_root
 from . import results, tables
-from .display import DASH, rows_frame
+from .display import DASH, code, rows_frame
 from .inference import images_noise, rank_correlation
 from .table1 import arm_name, by_cell, error_of, errors, probability, random_error, recorded, unprinted
 
@@ -57,15 +57,16 @@ def printed_errors(dataset: str) -> dict[str, float]:
 
 def foretold(evaluations: pd.DataFrame, name: str) -> str:
     """What tells a cell's error on a data set beforehand: its error on CIFAR-10, and its size. Nothing of under four cells."""
-    before = [by_cell(frame)["error"].rename("error_before") for frame in recorded().values()]
-    known = by_cell(evaluations).join(max(before, key=len), how="inner") if before else pd.DataFrame()
+    joined = [by_cell(evaluations).join(by_cell(f)["error"].rename("before"), how="inner").assign(copy=c) for c, f in recorded().items()]
+    known = max(joined, key=len, default=pd.DataFrame())
     if len(known) < 4:
         return ""
-    by_error = rank_correlation(known["error_before"], known["error"])
+    by_error = rank_correlation(known["before"], known["error"])
     by_size = rank_correlation(known["parameters"], known["error"])
     return (
-        f"**What tells the order of {len(known)} cells on {name}:** their errors on CIFAR-10, Spearman's ρ = {by_error[0]:.2f} "
-        f"(probability by chance {probability(by_error[1])}); their parameters, ρ = {by_size[0]:.2f} ({probability(by_size[1])})."
+        f"**What tells the order of {len(known)} cells on {name}:** their errors on CIFAR-10 ({code(known['copy'].iloc[0].split()[0])}), "
+        f"Spearman's ρ = {by_error[0]:.2f} (probability by chance {probability(by_error[1])}); their parameters, ρ = {by_size[0]:.2f} "
+        f"({probability(by_size[1])})."
     )
 
 

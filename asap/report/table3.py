@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from . import tables
+from . import design, results, tables
 from .claims_cells import values
 from .display import DASH, difference_rows, rows_frame, spread
 from .inference import Difference
@@ -39,11 +39,11 @@ def rows(arms: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def against_asap(arms: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The errors of each other arm minus those of ASAP's cells, by unpaired runs, as the claims compare them.
+    """The errors of each other arm minus those of ASAP's cells, by unpaired runs, less those of the design, which has its own test.
 
     Of those arms that have a test; of all where none has; no rows without ASAP's.
     """
-    errors = {label: values(runs, "error") for label, runs in arms.items()}
+    errors = {label: values(runs[results.first_arm(runs, *design.STUDIES) == ""], "error") for label, runs in arms.items()}
     asap = errors.pop("ASAP", ())
-    tests = {label: Difference(theirs, asap) for label, theirs in errors.items() if asap}
+    tests = {label: Difference(theirs, asap) for label, theirs in errors.items() if theirs and asap}
     return difference_rows({label: test for label, test in tests.items() if test.testable} or tests, "method")

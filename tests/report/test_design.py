@@ -108,11 +108,11 @@ def test_size_is_adjusted_for_by_the_slope_within_the_arms():
 def test_errors_count_once_every_cell_of_the_look_is_evaluated():
     searches, evaluations, scores = frames(LOOKS[1], {"DARTS": 92.0})
     frame = design.comparison(searches, evaluations.iloc[1:], scores)
-    assert of(frame, "DARTS", "error")["verdict"] == "look 1 waits for the error of every cell of ASAP"
+    assert of(frame, "DARTS", "error")["verdict"] == "look 1 by error waits for that of every cell of ASAP"
     assert of(frame, "DARTS")["verdict"] == WORSE
     frame = design.comparison(searches, evaluations.iloc[:-1], scores)  # an arm that lacks one keeps all waiting: a look is one test
     for arm in ("DARTS", "Random search"):
-        assert of(frame, arm, "error")["verdict"] == "look 1 waits for the error of every cell of Random search"
+        assert of(frame, arm, "error")["verdict"] == "look 1 by error waits for that of every cell of Random search"
         assert of(frame, arm, "error")["look"] == 0 and np.isnan(of(frame, arm, "error")["difference"])
     frame = design.comparison(searches, evaluations, scores)
     assert of(frame, "DARTS", "error")["verdict"] == WORSE and of(frame, "DARTS", "error")["look"] == 1
@@ -156,7 +156,7 @@ def test_an_adjusted_comparison_waits_for_the_sizes(sized):
     )  # fmt: skip
     assert [of(frame, "DARTS", "error", adjusted)["verdict"] == WORSE for adjusted in (False, True)] == [True, sized == 30]
     waits = of(frame, "ENAS", "error", adjusted=True)
-    assert (waits["look"] == 0) == waits["verdict"].startswith("look 1 waits for the error and the size of every cell of") == (sized < 30)
+    assert (waits["look"] == 0) == waits["verdict"].startswith("look 1 by error waits for that and the size of every cell") == (sized < 30)
 
 
 def test_without_scores_it_says_so(tmp_path):
@@ -164,7 +164,7 @@ def test_without_scores_it_says_so(tmp_path):
     assert set(frame["verdict"]) == {"look 1 is not complete: 0 of 30 searches"} and design.scores(tmp_path).empty
     searches, evaluations, scores = frames(LOOKS[1], {})
     frame = design.comparison(searches, evaluations, scores.iloc[:0])
-    assert of(frame, "DARTS")["verdict"].startswith("look 1 waits for the score of every cell of ASAP, DARTS")
+    assert of(frame, "DARTS")["verdict"].startswith("look 1 by score waits for that of every cell of ASAP, DARTS")
 
 
 def test_values_without_deviation_have_no_test():

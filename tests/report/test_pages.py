@@ -27,6 +27,7 @@ from asap.report import (
     table2,
     table3,
     tables,
+    verdicts,
 )
 from asap.search.enas import Controller
 
@@ -185,7 +186,7 @@ def test_the_order_on_a_data_set_is_set_beside_that_on_cifar10_and_beside_the_si
     ((key, name, evaluations),) = table2.here()
     said = table2.foretold(evaluations, name)
     assert key == "fashion_mnist" and "order of 5 cells on Fashion-MNIST" in said
-    assert "CIFAR-10, Spearman's ρ = -0.90" in said and "parameters, ρ = 0.90" in said
+    assert "CIFAR-10 (`posed`), Spearman's ρ = -0.90" in said and "parameters, ρ = 0.90" in said
 
 
 def test_a_probability_below_what_the_permutations_tell_is_a_bound():
@@ -199,6 +200,7 @@ def test_a_gpu_s_record_is_shown_and_a_damaged_one_named(root, monkeypatch):
     committed = sorted((checkout() / "runs" / "benchmarks").glob("*.json"))
     for path in committed:
         shutil.copy(path, root / "benchmarks")
+    committed_gpus = benchmarks.gpus()
     gpu = {
         "machine": {"device": "<b>", "torch": "2", "git_commit": "unknown"}, "date": "today",
         "search": {"variants": {"float32, graphs": {"seconds": 0.36}, "bf16": {"seconds": 0.1, "kernels": 1234, "memory_mb": 1000.0}}},
@@ -215,6 +217,9 @@ def test_a_gpu_s_record_is_shown_and_a_damaged_one_named(root, monkeypatch):
     ]
     assert benchmarks.gpu_hours(found) == (pytest.approx(1.3), pytest.approx(5.85))
     assert "ASAP search, scale paper, float32, graphs" in set(costs.hour_rows()["what"]) and "&#60;b&#62;" in benchmarks.where(found)
+    for part in ({"search": {"variants": {}}}, {"evaluation": {}}):  # of a measuring that was cut short
+        (root / "benchmarks" / "gpu.json").write_text(json.dumps(gpu | part))
+        assert len(benchmarks.gpus()) == len(committed_gpus)
     for damaged in ("{", "[]", "{}", "null"):
         (root / "benchmarks" / "gpu.json").write_text(damaged)
         said.clear()
@@ -248,3 +253,17 @@ def test_the_front_figure_and_the_study_s_pages_are_of_one_copy_of_the_images(ro
     found = methods_study.found("search")  # of the copy that more arms are on, where as many have two runs
     assert list(found) == ["ASAP", "DARTS"] and len(found["ASAP"]) == 2
     assert set(front.ends()["variant"]) == {"cifar10"} and len(front.ends()) == 3
+    pose_search(root, plans("sensitivity", "search")[verdicts.LIKE_FOR_LIKE, 0], variant="cifar10-jpeg75")
+    assert figure6.at_epoch_end(found) == {} and list(figure6.at_epoch_end(methods_study.elsewhere(found))) == [verdicts.AT_EPOCH_END]
+
+
+def test_table_3_shows_each_copy_and_tests_no_run_of_the_design(root):
+    methods, design = plans("methods", "evaluation"), plans("design", "evaluation")
+    for seed in range(2):
+        for label, error in (("ASAP", 18.0), ("ENAS", 19.0)):
+            pose(root, methods[label, seed], error + seed / 10, variant="cifar10-jpeg75")
+        for label, error in (("ASAP", 15.0), ("DARTS", 17.0)):
+            pose(root, design[label, {"ASAP": 100, "DARTS": 200}[label] + seed], error + seed / 10, variant="cifar10")
+    pilot, lossless = sorted(methods_study.copies("evaluation"), key=lambda arms: "DARTS" in arms)
+    assert set(pilot) == {"ENAS", "ASAP"} and set(lossless) == {"DARTS", "ASAP"}
+    assert table3.against_asap(pilot)["method"].tolist() == ["ENAS"] and not len(table3.against_asap(lossless))
