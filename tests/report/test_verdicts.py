@@ -164,7 +164,7 @@ def test_the_design_decides_by_the_better_judge(tmp_path, monkeypatch, scores, e
     assert (
         found.verdict == verdict and found.scale == "cpu, study design, n = 8 (ASAP), 4 (Magnitude, p = 3), 4 (Accumulated gradient, p = 1)"
     )
-    assert found.ours.count("at equal size") == 4 and found.ours.count("the surrogate's score") >= 2 and "0 of these scores" in found.ours
+    assert found.ours.count("at equal size") == 4 and found.ours.count("the surrogate's score") >= 2 and "labels: 0" in found.ours
 
 
 def test_a_better_size_alone_is_said(tmp_path, monkeypatch):
@@ -177,7 +177,7 @@ def test_a_better_size_alone_is_said(tmp_path, monkeypatch):
     recorded = design.comparison(searches, frames(design.LOOKS[1], {}, evaluated=False)[1], scored.assign(extrapolates=asap))
     monkeypatch.setattr(design, "recorded", lambda root: recorded)
     found = judge(tmp_path, "ASAP finds are better than other cells")
-    assert found.verdict == HOLDS and found.scale.endswith("n = 8 (ASAP), 200 (Random cells)") and "8 of these scores" in found.ours
+    assert found.verdict == HOLDS and found.scale.endswith("n = 8 (ASAP), 200 (Random cells)") and "labels: 8" in found.ours
     assert "p < 0.0001, ASAP is better; at equal size" in found.ours and found.ours.split("at equal size")[1].split(";")[0].endswith(
         "not decided"
     )
