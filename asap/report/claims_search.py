@@ -5,7 +5,6 @@ A judge raises `RecordError` where there is no record to judge by.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,10 +65,10 @@ def measured(root: Path, runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(largest_step=runs[["largest_epoch", "final_cut"]].max(axis=1))
 
 
-def spelt_range(values: pd.Series) -> str:
+def spelt_range(values: pd.Series, digits: int = 0) -> str:
     """`19`, `19 and 21`, `7 to 21`: one value, two, or the range of more; nothing of none."""
-    known = sorted({round(value) for value in values.dropna()})
-    return f"{known[0]} to {known[-1]}" if len(known) > 2 else " and ".join(map(str, known))
+    known = [f"{value:.{digits}f}" for value in sorted({round(value, digits) for value in values.dropna()})]
+    return f"{known[0]} to {known[-1]}" if len(known) > 2 else " and ".join(known)
 
 
 def each_search(
@@ -81,8 +80,8 @@ def each_search(
     groups: the arms whose searches count; without any they are the plain ASAP searches, whose largest scale decides; what is found at the
     other is said beside it. readings: whether ASAP searches by the paper's other readings count too. clocked: whether those that are
     `clocked` count alone, where there are any. settled: whether the settings alone decide, so that one run is as good as many. said: what
-    is found, with places for `mean`, `most` and `least` (by column), `range` and `lowest` (of the column), `entropies`, the range of
-    `other` readings, and how many are `good` of `n`.
+    is found, with places for `mean`, `most` and `least` (by column), `range`, `tenths` and `lowest` (of the column), `entropies`, the
+    range of `other` readings, and how many are `good` of `n`.
     """
     by_scale = [compared(root, *groups, least=len(groups))] if groups else [{"ASAP": rows} for rows in asap_searches(root).values()]
     plain, found = plain_searches(root), []
@@ -100,11 +99,11 @@ def each_search(
             continue
         good, numbers = runs[column].between(above, below, inclusive="neither").sum(), runs.select_dtypes("number")
         lowest = listed({label: [rows[column].min()] for label, rows in runs.groupby("label")} if groups else {}, 3)
-        told = re.sub(r"\b([\d.]+) to \1\b", r"\1", said.format(  # a range of one number is that number
+        told = said.format(
             mean=numbers.mean(), most=numbers.max(), least=numbers.min(), lowest=lowest, range=spelt_range(every[column]), good=good,
-            n=len(runs), entropies=", ".join(every["entropies"]),
+            n=len(runs), tenths=spelt_range(runs[column], 1), entropies=", ".join(every["entropies"]),
             other=f", {spelt_range(other[column])} in searches by other readings of the paper" if len(other) else "",
-        ))  # fmt: skip
+        )  # fmt: skip
         so = apart[column].between(above, below, inclusive="neither").sum()
         other_copy = f"on another copy of the images, not counted: {so} of {len(apart)} as claimed" * bool(len(apart))
         counted = [rows for group in groups if len(rows := runs[runs["label"].isin(group)])] or [runs]

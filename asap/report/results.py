@@ -125,7 +125,8 @@ def score_table(name: str, root: Path | None = None) -> pd.DataFrame:
 def wrong(root: Path, *groups: Iterable[str]) -> list[np.ndarray] | None:
     """Which test images each evaluation of each group got wrong, (runs, images) bool; None where a record lacks it, or the runs saw the
     images in different orders. groups: names of runs."""
-    runs = [list(map(read(root).runs.__getitem__, group)) for group in groups]
+    known = read(root).runs
+    runs = [[known[run] for run in group] for group in groups]
     found = [[run.wrong() for run in group] for group in runs]
     orders = {run.info["data"].get("order") for group in runs for run in group}
     if len(orders) > 1 or any(flags is None for group in found for flags in group):

@@ -2,12 +2,13 @@
 
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from judging import PILOT, judge, plans, run_searches
 from posed import cut, pose_search
 
 from asap.records.parameters import make
-from asap.report import tables, verdicts
+from asap.report import claims_search, tables, verdicts
 from asap.report.verdicts import FAILS, HOLDS, INCONCLUSIVE, OPEN, SEEN, SHOWN, UNSEEN
 
 
@@ -185,3 +186,8 @@ def test_the_temperature_at_the_end_is_computed(tmp_path, monkeypatch):
     printed = {**tables.paper()["search"], "initial_temperature": 3.0}
     monkeypatch.setattr(tables, "paper", lambda: {"search": printed})
     assert judge(tmp_path, "final_temperature").verdict == FAILS
+
+
+def test_a_range_of_one_number_is_that_number():
+    spelt = [claims_search.spelt_range(pd.Series(values), 1) for values in ([10.0, 10.04], [2.5, 5.1], [2.5, 3.0, 5.1], [])]
+    assert spelt == ["10.0", "2.5 and 5.1", "2.5 to 5.1", ""] and claims_search.spelt_range(pd.Series([19, 7, 21])) == "7 to 21"
