@@ -8,6 +8,7 @@ from ..records.study import load
 from . import contradictions, results
 from .display import difference_rows, each, rows_frame, sentence
 from .inference import Difference, number, pair
+from .verdicts import one_copy
 
 STUDY, DECIDED = "sensitivity", "As decided"
 TEST_IMAGES = 10_000  # of CIFAR-10
@@ -38,8 +39,7 @@ def by_seed(label: str) -> pd.DataFrame:
 
 
 def both(label: str, columns: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What an arm and the decided choice show under the same seeds, by seed, where both have these columns: on the copy of the images that
-    has most such pairs, the lossless one before the pilot."""
+    """What an arm and the decided choice show by seed, on the copy of the images with most seeds of both (lossless before pilot)."""
     own, base = by_seed(label)[columns].dropna(), by_seed(DECIDED)[columns].dropna()
     shared = own.index.intersection(base.index)
     copies = shared.get_level_values("copy")
@@ -65,8 +65,7 @@ def measured(arm: str) -> str:
             f"validation accuracy {ours['accuracy']:.1f} instead of {theirs['accuracy']:.1f} %, "
             f"first pruning in epoch {ours['first']:.0f} instead of {theirs['first']:.0f} (n = {len(searched)})"
         )
-    if common := _common_edges(arm):
-        parts.append(common)
+    parts += filter(None, [_common_edges(arm)])
     test = against(arm)
     if test.n:
         parts.append(f"error of the cell {test.text()}")
@@ -74,11 +73,11 @@ def measured(arm: str) -> str:
 
 
 def _common_edges(arm: str) -> str:
-    """How many of a cell's edges another edge rule keeps, over the searches whose record tells."""
+    """How many of a cell's edges another edge rule keeps, over the decided choice's searches on the copy of the images that has most."""
     rules = {p.parameters.identity()["edge_rule"] for p in load(STUDY).planned if p.label == arm and p.kind == "evaluation"}
     rule = next(iter(rules)) if len(rules) == 1 else ""
     kept, of, other = 0, 0, 0
-    for name in (searches := results.arm(results.searches(), STUDY, DECIDED)["run"] if rule else ()):
+    for name in (searches := one_copy(results.arm(results.searches(), STUDY, DECIDED), "method")["run"] if rule else ()):
         own, ruled = results.record(name).genotype().placed, results.record(name).genotype(rule).placed
         kept, of, other = kept + len(own & ruled), of + len(own), other + len(ruled)
     return f"over {len(searches)} searches it keeps {kept} of the {of} edges that the rule used here keeps, {other} in all" if of else ""

@@ -18,9 +18,11 @@ ENAS_FLOOR = 0.9518
 
 
 def searches() -> list[dict[str, pd.DataFrame]]:
-    """The searches of the studies by arm, of each copy of the images; after the first's those of ASAP at the paper's scale."""
-    paper, (first, *others) = asap_searches(runs_root()).get("paper"), copies() or [{}]
-    return list(filter(None, [first | ({} if paper is None else {"ASAP, paper scale": paper}), *others]))
+    """The searches of the studies by arm, of each copy of the images; after them those of ASAP at the paper's scale."""
+    found = {next(iter(arms.values()))["copy"].iloc[0]: arms for arms in copies()}
+    if (paper := asap_searches(runs_root()).get("paper")) is not None:
+        found.setdefault(paper["copy"].iloc[0], {})["ASAP, paper scale"] = paper
+    return list(found.values())
 
 
 def draw(arms: dict[str, pd.DataFrame], epochs: pd.DataFrame | None = None) -> Figure:

@@ -1,6 +1,7 @@
 """The audit page: every contradiction's parameter and arms exist, and its effect follows the records."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 from posed import pose, pose_search
@@ -9,7 +10,7 @@ from asap.networks.derived import Size
 from asap.paper.space import published_cell
 from asap.records.parameters import EvaluationParameters, SearchParameters
 from asap.records.study import load
-from asap.report import audit
+from asap.report import audit, results
 from asap.report.contradictions import contradictions, one_by_one_saving
 
 
@@ -57,3 +58,13 @@ def test_a_search_s_effect_is_read_from_its_course(monkeypatch, tmp_path):
     assert audit.by_seed("T₀ = 1.6").droplevel("copy").loc[0].dropna().to_dict() == {"undecided": 7, "accuracy": 50.0, "first": 3}
     said = "undecided edges 7 instead of 0, validation accuracy 50.0 instead of 60.0 %, first pruning in epoch 3 instead of 3 (n = 1)"
     assert audit.measured("T₀ = 1.6") == said
+
+
+def test_edges_kept_are_those_of_one_copy_of_the_images(monkeypatch, tmp_path):
+    monkeypatch.setenv("ASAP_RUNS", str(tmp_path))
+    for planned in load(audit.STUDY).planned:
+        if planned.kind == "search" and planned.label == audit.DECIDED:
+            pose_search(tmp_path, planned, variant="cifar10" if planned.parameters.seed else "cifar10-jpeg75")
+    cell = SimpleNamespace(genotype=lambda rule="": SimpleNamespace(placed={1, 2, 3} if rule else {1, 2}))
+    monkeypatch.setattr(results, "record", lambda name: cell)
+    assert audit.measured("Edges by α") == "over 2 searches it keeps 4 of the 4 edges that the rule used here keeps, 6 in all"

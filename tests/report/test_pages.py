@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from posed import cut, pose, pose_search
 
 from asap.paper.space import cell_by_name
-from asap.records.parameters import checkout
+from asap.records.parameters import checkout, make
 from asap.records.study import load
 from asap.report import (
     benchmarks,
@@ -88,6 +89,15 @@ def test_figures_6_and_7_show_the_study_s_runs_and_say_which_are_missing(root):
     (magnitude,) = [line for line in entropy.axes[2].lines if line.get_label() == "Magnitude, p = 3 (1)"]
     first = figure7.rows(figure7.searches()[0]).iloc[0].tolist()
     assert magnitude.get_ydata()[-1] == 0.25 and first == ["ASAP", "0", "0.250", "0.900", "yes"]
+
+
+@pytest.mark.parametrize(("variant", "shown"), [("posed", [["ASAP", "ASAP, paper scale"]]), ("other", [["ASAP"], ["ASAP, paper scale"]])])
+def test_figure_7_shows_a_search_at_the_paper_s_scale_with_those_on_its_images(root, variant, shown):
+    planned = plans("methods", "search")["ASAP", 0]
+    given = {"method": "asap", "dataset": "cifar10", "scale": "paper", "seed": 0, "study": "main"}
+    pose_search(root, planned)
+    pose_search(root, SimpleNamespace(name="main/paper", parameters=make(type(planned.parameters), given)), variant=variant)
+    assert [list(arms) for arms in figure7.searches()] == shown
 
 
 def test_the_page_says_how_many_cuts_are_left_out(root):
