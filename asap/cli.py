@@ -204,10 +204,10 @@ def _cells(given: dict[str, Any]) -> int:
         large = []
         for name, (channels, attention) in product(published, ((48, False), (50, True))):
             found = Size(published[name], channels, 14, 1000, 3, 224, "imagenet", attention)
-            auxiliary = dataclasses.replace(found, auxiliary=True).parameters
+            auxiliary, without = dataclasses.replace(found, auxiliary=True), dataclasses.replace(found, squeeze_excitation=False)
             large.append({
                 "cell": name, "channels": channels, "squeeze_excitation": attention, "parameters": found.parameters,
-                "with_auxiliary": auxiliary, "multiply_adds": found.multiply_adds,
+                "with_auxiliary": auxiliary.parameters, "without_attention": without.parameters, "multiply_adds": found.multiply_adds,
             })  # fmt: skip
         for name, table in (("cifar10", small), ("imagenet", large)):
             path = root / "sizes" / f"{name}.csv"

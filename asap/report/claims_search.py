@@ -191,11 +191,12 @@ def smaller_perturbations(root: Path) -> Verdict:
 def highest_at_the_end(root: Path) -> Verdict:
     stages = {"accuracy": "mixture", "one_operation": "one operation an edge", "derived": "derived cell"}
     found, said = compared(root, *FIGURE6, needs=list(stages)), []
+    told = {column: _of_all(_order(found, "ASAP", column), found, FIGURE6) for column in stages}
     for column, stage in stages.items():
         ends = {label: values for label, rows in found.items() if len(values := rows[column].dropna())}
-        said.append(f"{stage}: {listed(ends, 1)}" + ("" if "ASAP" in ends else " (ASAP not recorded on this copy of the images)"))
-    told = _of_all(verdicts.worst_of(*(_order(found, "ASAP", column) for column in stages)), found, FIGURE6)
-    return Verdict("; ".join(said) + "; in %", scale_of(*found.values()), told)
+        missing = "" if "ASAP" in ends else "; ASAP not recorded on this copy of the images"
+        said.append(f"{stage}: {listed(ends, 1, ' %')} ({told[column]}{missing})")
+    return Verdict("; ".join(said), scale_of(*found.values()), verdicts.worst_of(*told.values()))
 
 
 def arbitrary_choice(root: Path) -> Verdict:

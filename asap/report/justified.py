@@ -10,7 +10,7 @@ from ..paper import space
 from ..records.run import Run
 from . import palette, results, surrogate
 from .cells import node_name
-from .certificates import certificates, covariance, replay
+from .certificates import DELTA, certificates, covariance, replay
 from .display import each, rows_frame
 from .inference import number, pair
 from .theory import COMPARED, NAMES
@@ -73,8 +73,9 @@ def reversed_certificates() -> str:
         certified = leaders[np.isfinite(leaders["certified_step"])]
         edges, front = edges + len(leaders), front + len(certified)
         kept += sum((row.source, row.target) in {(e.source, e.target) for e in genotype.cell(row.cell)} for row in each(certified))
-    said = f"On {front} of {edges} edges an operation that had been certified a loser has the largest Φ at the end"
-    return f"{said}; {kept} of these edges are in the derived cell." if front else ""
+    said = f"On {front} of {edges} edges an operation that had been certified a loser has the largest Φ at the end; {kept} of these are"
+    said += f" in the derived cell. At δ = {DELTA:g} an edge, false certificates on up to {DELTA * edges:.0f} edges can be expected."
+    return said if front else ""
 
 
 def score_difference() -> str:

@@ -45,17 +45,15 @@ def copies(kind: str = "search") -> list[dict[str, pd.DataFrame]]:
 
 
 def left_out(kind: str) -> str:
-    """Which of the study's runs of a kind are not recorded, in a sentence; nothing where all are."""
+    """Of which arms of the study how many runs of a kind are finished, as a list in Markdown; nothing where all are."""
     study = load(STUDY)
     planned, left = (Counter(p.label for p in runs if p.kind == kind) for runs in (study.planned, study.left(runs_root())))
     short: dict[str, list[str]] = {}
     for label, n in left.items():
         short.setdefault(f"{planned[label] - n} of {planned[label]}", []).append(label)
-    if not short:
-        return ""
-    lines = [f"{count}: {'; '.join(labels)}" for count, labels in sorted(short.items())]
-    said = f"Not every {kind} that the study `{STUDY}` plans has been run. Finished are, of its arms, {'. '.join(lines)}."
-    return f"{said} `asap study {STUDY}` shows what is left; runs of the study `design` are shown too."
+    lines = "\n".join(f"- {count}: {'; '.join(labels)}" for count, labels in sorted(short.items()))
+    said = f"Of the {kind}s that the study `{STUDY}` plans, these are finished:\n\n{lines}\n\n`asap study {STUDY}` shows what is left."
+    return f"{said} Runs of the same arms in the studies `design`, `certified` and `{TRAINED_ON}` are shown too." if short else ""
 
 
 def frames(found: Mapping[str, Sequence[Run]]) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:

@@ -136,7 +136,7 @@ def wrong(root: Path, *groups: Iterable[str]) -> list[np.ndarray] | None:
 
 def sizes(root: Path, network: str = "cifar10") -> dict[tuple[str, int], dict[str, float]]:
     """The sizes of cells that `asap cells --record` left under runs/sizes/, by cell and channels: parameters, multiply_adds
-    and (imagenet) with_auxiliary. network: cifar10 or imagenet.
+    and (imagenet) with_auxiliary, without_attention. network: cifar10 or imagenet.
 
     Raises `RecordError` where they are missing or damaged.
     """

@@ -30,7 +30,7 @@ def few(evaluations: pd.DataFrame, copies: Mapping[str, pd.DataFrame]) -> str:
     if len(errors) >= 4 or evaluations is next(iter(copies.values()), evaluations):
         return ""
     said, images = "; ".join(f"{code(str(cell))} {error:.2f} %" for cell, error in errors.items()), code(evaluations["variant"].iloc[0])
-    return f"Too few for a table or a figure of their own are on the images {images}: {said}."
+    return f"Too few for a table or a figure here are the cells evaluated on the images {images}: {said}."
 
 
 def errors(evaluations: pd.DataFrame) -> pd.DataFrame:

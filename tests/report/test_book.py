@@ -180,6 +180,6 @@ def test_the_front_page_s_numbers_are_those_of_the_records(monkeypatch, tmp_path
     assert single.ours == "0 of 1 searches ended in one network; 5 of 28 edges stayed undecided"
     assert cut.ours == (
         "the cut to one operation an edge costs 10.0 points of validation accuracy, with the supernet's weights; "
-        "the further cut to the derived cell costs 30.0 points in all on average"
+        "both cuts together, down to the derived cell, cost 30.0 points on average"
     )
     assert dict(front.ends()["group"].value_counts()) == {"ASAP": 1, "DARTS": 1}

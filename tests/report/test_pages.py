@@ -76,7 +76,7 @@ def test_figures_6_and_7_show_the_study_s_runs_and_say_which_are_missing(root):
         more = {"cut": cut(34, 24)} if label != "ASAP" else {}
         pose_search(root, searches[label, seed], epochs, validation_accuracy=final, **more)
     arms = methods_study.found("search")
-    assert "1 of 3: ASAP; Magnitude, p = 3. 2 of 3: ENAS." in methods_study.left_out("search")
+    assert "- 1 of 3: ASAP; Magnitude, p = 3\n- 2 of 3: ENAS\n" in methods_study.left_out("search")
     assert list(arms) == ["ASAP", "Magnitude, p = 3", "ENAS"]
     enas, asap = (figure6.rows(arms).set_index("method").loc[label].str.replace("\u00a0", " ").tolist() for label in ("ENAS", "ASAP"))
     assert enas == ["2", "35.0 ± 7.1", "20.0", "-30.0", "34.0 ± 0.0", "24.0 ± 0.0", "11.0 ± 7.1"]
@@ -168,7 +168,7 @@ def test_records_of_different_copies_of_the_images_never_join(root):
         pose(root, planned, 18.0, variant="cifar10-jpeg75")
     recorded = table1.recorded()
     few = [table1.few(frame, recorded) for frame in recorded.values()]
-    assert few == ["", "Too few for a table or a figure of their own are on the images `cifar10`: `pnas` 16.00 %."]
+    assert few == ["", "Too few for a table or a figure here are the cells evaluated on the images `cifar10`: `pnas` 16.00 %."]
     assert "a JPEG copy" in display.copy_note(recorded["cifar10-jpeg75 0"]["variant"]) and display.copy_note(["cifar10"]) == ""
 
 

@@ -97,7 +97,7 @@ def test_certified_losers_that_are_in_front_at_the_end_are_said(monkeypatch):
         genotype=lambda: SimpleNamespace(cell=lambda kind: [SimpleNamespace(source=0, target=2)]),
     )
     monkeypatch.setattr(justified, "searches", lambda study, *arms: [("ASAP", run)])
-    assert justified.reversed_certificates().startswith("On 2 of 2 edges") and "1 of these edges" in justified.reversed_certificates()
+    assert justified.reversed_certificates().startswith("On 2 of 2 edges") and "1 of these are" in justified.reversed_certificates()
     frame["certified_step"] = np.inf
     assert justified.reversed_certificates() == ""
 
