@@ -169,7 +169,7 @@ def fastest_functions(device: torch.device) -> Any:
             functions.mix(None, y, norm, Entries([(0, 0, 0)], 1, 1, device), phi).sum().backward()
             return functions
         except Exception as error:
-            print(f"Triton does not run here, and torch takes its place: {one_line(error)}", file=sys.stderr)
+            print(f"Triton does not run here, and torch takes its place: {one_line(str(error)[-200:])}", file=sys.stderr)
     return PlainFunctions
 
 

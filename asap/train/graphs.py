@@ -5,6 +5,7 @@ What changes between steps (rate, temperature, drop-path) is a tensor that a gra
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -59,6 +60,8 @@ class CudaBackend:
         Raises RuntimeError where the step cannot be recorded; the device then works on.
         """
         generator, before = torch.cuda.default_generators[self.device.index], torch.cuda.current_stream(self.device)
+        collecting = gc.isenabled()
+        gc.disable()  # a graph of an earlier run that is freed meanwhile would break this one
         try:
             with torch.cuda.device(self.device):
                 graph = torch.cuda.CUDAGraph()  # other threads go on meanwhile: that which pins a folder's images calls CUDA too
@@ -70,6 +73,9 @@ class CudaBackend:
                 torch._C._cuda_endAllocateToPool(self.device.index, _pool(self.device)[0])
             generator.graphsafe_set_state(generator.clone_state())
             raise
+        finally:
+            if collecting:
+                gc.enable()
         return graph.replay, outputs
 
 
@@ -79,17 +85,17 @@ class Graphed:
     The first `warm_up` calls run it as it is, and the call after them captures it; after `reset` (operations are deleted) one call
     runs as it is, which finds memory for what has changed. Every call is a real step, whichever way it runs. The step must take
     and return tensors alone, of the same shapes each time, and must not read a value back to the host. One that cannot be captured
-    is run as it is from then on.
+    is run as it is until the next `reset`.
     """
 
     def __init__(self, step: Step, backend: Any, warm_up: int = 2) -> None:
         self.step, self.backend, self.warm_up = step, backend, warm_up
-        self.failed = False
         self.calls = 0
         self.reset()
 
     def reset(self) -> None:
         """Forget the graph: what it was captured from has changed."""
+        self.failed = False
         self.calls = min(self.calls, self.warm_up - 1)
         self.replay: Callable[[], None] | None = None
         self.inputs: tuple[Tensor, ...] = ()

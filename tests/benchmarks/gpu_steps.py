@@ -138,15 +138,22 @@ def correctness(record: Record, device: torch.device, quick: bool) -> None:
     exact = first_gradients(running_search(cpu, images, **small), double=True)
 
     def errors(where: torch.device, form: str, **given: Any) -> dict[str, list[float]]:
-        found = first_gradients(running_search(where, images, form, **small, **given))
+        run = running_search(where, images, form, **small, **given)
+        found = first_gradients(run)
+        as_named(run, form, graphs=False)
         return {name: [float((value - exact[name]).norm() / exact[name].norm())] for name, value in found.items()}
 
+    def gradients(precision: str) -> None:
+        for name, (form, given) in VARIANTS.items():
+            if given.get("precision", "float32") == precision and name != "float32, graphs":  # a first iteration is no replay
+                place = "gradients", "after", name.replace(", graphs", "")
+                record.attempt(lambda form=form, given=given: errors(device, form, **given), *place)
+
     record.attempt(lambda: errors(cpu, "edges"), "gradients", "after", "cpu float32")
-    for name, (form, given) in VARIANTS.items():
-        if name != "float32, graphs":  # a first iteration is no replay
-            record.attempt(lambda form=form, given=given: errors(device, form, **given), "gradients", "after", name.replace(", graphs", ""))
+    gradients("float32")
 
     def search(where: torch.device, form: str, **given: Any) -> tuple:
+        fresh(where)
         return course(running_search(where, images, form, **small, **given), form, given.get("graphs", True))
 
     def pair(one: tuple, other: tuple) -> dict[str, Any]:
@@ -159,6 +166,7 @@ def correctness(record: Record, device: torch.device, quick: bool) -> None:
     record.attempt(lambda: pair(search(cpu, "edges"), search(device, "batched", **eager)), "correctness", "cpu / device")
     record.attempt(lambda: pair(search(device, "batched", **eager), search(device, "batched")), "correctness", "device / graphs")
     record.attempt(lambda: pair(search(device, "batched"), search(device, "batched")), "correctness", "device / again")
+    gradients("bf16")  # last: its kernels are others, and take a minute to compile
 
 
 def wait(device: torch.device) -> None:
@@ -167,15 +175,23 @@ def wait(device: torch.device) -> None:
 
 
 def kernels(device: torch.device, call: Callable[[], Any]) -> int | None:
-    """How many kernels a call launches, copies and fills among them; not the host's calls that launch them, which a profile has too."""
+    """How many kernels a call launches, copies and fills among them; not the host's calls that launch them, which a profile has too.
+
+    None where there is no profile to count in.
+    """
     if device.type != "cuda":
         return None
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        call()
-        wait(device)
-    return sum(event.count for event in profiler.key_averages() if event.device_type == torch.autograd.DeviceType.CUDA)
+    try:
+        with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+            call()
+            wait(device)
+        events = profiler.key_averages()
+    except RuntimeError as error:
+        print(f"  no profile: {error}", file=sys.stderr)
+        return None
+    return sum(event.count for event in events if event.device_type == torch.autograd.DeviceType.CUDA) or None
 
 
 def timed(device: torch.device, call: Callable[[], Any], count: int) -> float:

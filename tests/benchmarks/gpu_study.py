@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from asap.records.recorder import write_atomically
 from asap.train import device as machine
 
 FAILED = 3  # a step's exit status: a variant failed, and the process may be of no more use
+UNENDED = "did not end"  # what stands of a variant while it runs, and stays where its process crashed or reached its limit
 
 
 class Record:
@@ -55,6 +57,17 @@ class Record:
         for key in keys[:-1]:
             inner = inner.setdefault(key, {})
         inner[keys[-1]] = value
+        self._write()
+
+    def take_back(self, *names: str) -> None:
+        """Forget that these failed."""
+        failed = self.content.pop("failed", {})
+        if left := {name: said for name, said in failed.items() if name not in names}:
+            self.content["failed"] = left
+        if failed:
+            self._write()
+
+    def _write(self) -> None:
         write_atomically(self.path, (json.dumps(self.content, indent=1, ensure_ascii=False) + "\n").encode())
 
     def attempt(self, call: Callable[[], Any], *keys: str) -> None:
@@ -63,11 +76,15 @@ class Record:
         if self.get(*keys) or name in self.get("failed"):
             return
         print(name, file=sys.stderr)
+        self.put(UNENDED, "failed", name)
         try:
-            self.put(call(), *keys)
+            found = call()
         except Exception as error:
-            self.put(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", "failed", name)
+            traceback.print_exc()
+            self.put(f"{type(error).__name__}: {' '.join(str(error).split())[-300:]}", "failed", name)
             sys.exit(FAILED)
+        self.put(found, *keys)
+        self.take_back(name)
 
 
 def limited(command: list[str], seconds: float) -> int | None:
@@ -86,15 +103,15 @@ def limited(command: list[str], seconds: float) -> int | None:
 
 
 def work(arguments: argparse.Namespace, end: float) -> None:
-    """A search at paper scale, or what is left of a study, until the minutes are over."""
+    """A search at paper scale, or what is left of a study, until the minutes are over; it needs some to begin and to stop."""
     minutes = (end - time.monotonic()) / 60
-    if minutes < 0.2:
+    if minutes < 0.7:
         return
     scale = ["--scale", "tiny", "--dataset", "digits"] if arguments.quick else ["--scale", "paper", "--dataset", "cifar10"]
     command = ["search", "--method", "asap", "--seed", "0", "--study", "main", *scale]
     if arguments.study:
         command = ["study", arguments.study, "--jobs", str(arguments.jobs)]
-    limited([sys.executable, "-m", "asap.cli", *command, "--minutes", f"{minutes - 0.1:.2f}"], 60 * minutes)
+    limited([sys.executable, "-m", "asap.cli", *command, "--minutes", f"{minutes - 0.6:.2f}"], 60 * minutes)
 
 
 def archive(root: Path, since: float) -> Path:
@@ -127,11 +144,15 @@ def main(argv: list[str] | None = None) -> int:
         if device.type == "cpu" and not (arguments.cpu and arguments.quick):
             raise UserError("there is no CUDA device here; `make bench` measures a CPU, and --cpu --quick tries this on one")
         machine.set_up(device)
-        name = f"{torch.cuda.get_device_name(device)} {(git_commit() or '')[:7]}" if device.type == "cuda" else "cpu quick"
+        commit = git_commit().partition("+")
+        name = f"{torch.cuda.get_device_name(device)} {commit[0][:7]} {commit[2]}" if device.type == "cuda" else "cpu quick"
         path = runs_root() / "benchmarks" / (re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") + ".json")
         record = Record(path)
         if arguments.step:
-            STEPS[arguments.step][0](record, device, arguments.quick)
+            try:
+                STEPS[arguments.step][0](record, device, arguments.quick)
+            except SystemExit as stop:
+                os._exit(int(stop.code or 0))  # at once: after an error CUDA may crash where objects are freed
             return 0
         if not record.get("machine"):
             record.put(machine.describe(device), "machine")
@@ -140,11 +161,17 @@ def main(argv: list[str] | None = None) -> int:
                 record.put({"variants": {}} if key == "search" else {}, key)
         own = [sys.executable, __file__, *(argv if argv is not None else sys.argv[1:])]
         for step, (_, seconds) in STEPS.items():
-            until, status = min(end, time.monotonic() + seconds), FAILED
-            while status == FAILED and time.monotonic() < until:
+            until, status, before = min(end, time.monotonic() + seconds), FAILED, {}
+            while status not in (0, None) and time.monotonic() < until and before != Record(path).content:
+                before = Record(path).content  # a process that ends without a new line would end so again
                 status = limited([*own, "--step", step], until - time.monotonic())
-            if status is None:
-                Record(path).put(f"over its limit of {seconds} s", "failed", step)
+            record = Record(path)
+            if status is None and until < end:
+                record.put(f"over its limit of {seconds} s", "failed", step)
+            elif status is None:  # the minutes are over: what they cut short is tried again
+                record.take_back(*[name for name, said in record.get("failed").items() if said == UNENDED][-1:])
+            elif status == 0:
+                record.take_back(step)
         work(arguments, end)
         print(path, archive(runs_root(), since), sep="\n")
     except UserError as error:
