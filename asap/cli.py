@@ -265,8 +265,8 @@ def _study(given: dict[str, Any]) -> int:
     root, jobs, minutes = runs_root(given["runs_root"]), given["jobs"], given["minutes"]
     if not (0 <= jobs <= 1024 and 0 <= minutes < float("inf")):
         raise UserError(f"jobs must lie in [0, 1024] and minutes in [0, ∞), not {jobs} and {minutes:g}")
-    if (jobs and not given["name"]) or (minutes and not jobs):
-        raise UserError("--jobs wants the name of a study, and --minutes wants --jobs")
+    if (jobs and (given["commands"] or not given["name"])) or (minutes and not jobs):
+        raise UserError("--jobs wants the name of a study and no --commands, and --minutes wants --jobs")
     if jobs:
         from .train.jobs import run_left
 

@@ -73,6 +73,8 @@ class Recorder:
             try:
                 info = read_info(folder)
             except MissingRecord:
+                if self.checkpoint.is_file():
+                    raise RecordError(f"{folder} has a checkpoint without run.json: delete it, and the run begins anew") from None
                 return {**named, "parameters": dict(identity)}
             for key, value in (("kind", kind), ("data", described.get("data")), ("genotype", described.get("genotype"))):
                 there, here = info.get(key), json.loads(json.dumps(value))
@@ -131,11 +133,8 @@ class Recorder:
 
     def finish(self, outcome: Mapping[str, Any]) -> None:
         """Close the record: from now on the run counts as a result."""
-        files = {
-            f.name: digest_of(f.read_bytes())
-            for f in sorted(self.folder.iterdir())
-            if f.suffix in (".csv", ".parquet", ".json") and f.name != "run.json"
-        }
+        written = [f for f in sorted(self.folder.iterdir()) if f.suffix in (".csv", ".parquet", ".json") and f.name != "run.json"]
+        files = {f.name: digest_of(f.read_bytes()) for f in written}
         self.info |= {"ended": _now(), "status": "finished", "outcome": dict(outcome), "files": files}
         self.info["digest"] = own_digest(self.info)
         self.write("run.json", self.info)

@@ -68,5 +68,5 @@ def courses(data: Path) -> pd.DataFrame:
         return pd.concat(parts, ignore_index=True)
     except SurrogateError:
         raise
-    except (KeyError, ValueError, TypeError, IndexError, EOFError, lzma.LZMAError) as error:
+    except (AttributeError, KeyError, ValueError, TypeError, IndexError, EOFError, lzma.LZMAError) as error:
         raise SurrogateError(f"reference/ under {data} is damaged: {one_line(error)}") from None

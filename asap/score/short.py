@@ -7,6 +7,7 @@ The study `validity` evaluates 16 of the 214 cells of Yang et al. (2020), spread
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def curves(data: Path, accuracies: pd.DataFrame) -> dict[str, dict[str, float]]:
         every = np.load(io.BytesIO(content), allow_pickle=False)["random214"]
         final = accuracies["final"].to_numpy()
         return {str(e): {"spearman": float(stats.spearmanr(every[:, e - 1], final).statistic), "cells": len(final)} for e in EPOCHS}
-    except (KeyError, ValueError, OSError, IndexError) as error:
+    except (KeyError, ValueError, OSError, IndexError, EOFError, zipfile.BadZipFile) as error:
         raise SurrogateError(f"{data / CURVES} is damaged: {one_line(error)}") from None
 
 
@@ -65,8 +66,7 @@ def detectable(count: int) -> float:
 
 
 def judges(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """How the error at the cpu scale and the score order the evaluated cells, each at equal size, and which does better; nothing of fewer
-    than `LEAST`."""
+    """How error (scale cpu) and score order the evaluated cells, each at equal size, and which does better; {} of fewer than `LEAST`."""
     from .validity import partial_spearman, spearman, with_interval
 
     if len(frame) < LEAST:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ from ..errors import UserError, one_line
 from ..networks.derived import DerivedNetwork, Size
 from ..paper.space import Genotype
 from ..records.parameters import runs_root
+from ..records.recorder import write_atomically
 from ..records.run import RecordError, Run, run_folder
 from .batches import ImageData
 from .checkpoint import CheckpointError, read_tensors, write_tensors
@@ -116,7 +118,11 @@ def export(run: str | Path, path: str | Path, root: str = "") -> Path:
     with torch.no_grad():
         program = torch.export.export(network, (example,), dynamic_shapes=shapes)
         if path.suffix == ".pt2":
-            torch.export.save(program, path)
+            torch.export.save(program, content := io.BytesIO())
+            try:
+                write_atomically(path, content.getvalue())
+            except OSError as error:
+                raise UserError(f"cannot write {path}: {error.strerror or error}") from None
             return path
         try:
             import onnx  # noqa: F401

@@ -22,6 +22,7 @@ from .batches import ImageData
 from .datasets import load
 from .ends import Interrupted, RunFailed
 from .imagenet import FolderData
+from .images import DataError
 
 Parameters = SearchParameters | EvaluationParameters
 
@@ -50,6 +51,8 @@ def prepare(p: Parameters, weights: float) -> tuple[torch.device, ImageData | Fo
         raise ParameterError("the auxiliary head needs images beyond 32×32 after the stem imagenet; give stem cifar, or auxiliary_weight 0")
     if isinstance(p, EvaluationParameters) and p.auxiliary_weight and p.batch // distributed.world() < 2:
         raise ParameterError("the auxiliary head needs a batch of at least 2 images a process; give batch, or auxiliary_weight 0")
+    if isinstance(p, EvaluationParameters) and p.cutout >= (1 if isinstance(images, FolderData) else images.size):
+        raise ParameterError(f"cutout {p.cutout} must be smaller than the images, {images.size}×{images.size}, and 0 for ImageNet's")
     return device, images
 
 
@@ -74,7 +77,9 @@ def recording(p: Parameters, kind: str, device: torch.device, images: ImageData 
         if recorder.finished and distributed.rank() == 0:
             print(f"{folder} is finished already; nothing was done", file=sys.stderr)
         yield recorder
-    except UserError:
+    except UserError as error:
+        if isinstance(error, DataError):  # of an image that was read only now
+            recorder.fail(str(error))
         raise
     except KeyboardInterrupt as error:
         goes_on = "goes on from the checkpoint" if recorder.checkpoint.is_file() else "begins anew"

@@ -247,6 +247,10 @@ def test_the_commands_of_a_study_record_where_it_was_asked_for(capsys, tmp_path)
     assert lines and all(line.endswith(f" --runs-root {tmp_path}") for line in lines)
 
 
+def test_a_study_lists_or_runs_what_is_left(capsys):
+    assert cli.main(["study", "ends", "--commands", "--jobs", "1"]) == 2 and "no --commands" in capsys.readouterr().err
+
+
 def test_a_cell_of_one_s_own_has_a_size_and_a_picture(capsys, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()

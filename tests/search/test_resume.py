@@ -80,6 +80,9 @@ def test_a_foreign_or_damaged_checkpoint_is_refused_and_kept(tmp_path, monkeypat
     write_tensors(second, tensors, state)
     with pytest.raises(CheckpointError, match="does not fit"):
         small_search(root="b", seed=1)
+    second.with_name("run.json").unlink()  # it may be of other images
+    with pytest.raises(RecordError, match=r"has a checkpoint without run\.json"):
+        small_search(root="b", seed=1)
 
 
 def test_a_full_disk_fails_in_one_line_and_keeps_the_last_checkpoint(tmp_path, monkeypatch, small_search, recorded):

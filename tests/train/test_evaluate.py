@@ -52,6 +52,8 @@ PAPER_LIKE = {"rate_schedule": "power_cosine", "cycles": 2, "drop_path": 0.3, "c
 
 
 def test_a_batch_of_one_is_refused_where_it_cannot_be_trained(quick_evaluation):
+    with pytest.raises(ParameterError, match="cutout 8 must be smaller than the images, 8×8"):
+        quick_evaluation(cutout=8)
     with pytest.raises(ParameterError, match="a batch of at least 2 images"):
         quick_evaluation(batch=1)
     quick_evaluation(batch=1, auxiliary_weight=0, images=2, epochs=1)
