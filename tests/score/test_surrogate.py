@@ -337,6 +337,11 @@ def test_the_short_evaluation_is_judged_on_cells_trained_in_full(data, tmp_path,
     with pytest.raises(SurrogateError, match="trained another cell"):
         short.evaluated(tmp_path, cells[1:] + cells[:1], accuracies, scores)
     assert short.curves(data, accuracies)["600"]["cells"] == len(cells)
+    whole = (data / short.CURVES).read_bytes()
+    for half in (whole[: len(whole) // 2], b""):
+        (data / short.CURVES).write_bytes(half)
+        with pytest.raises(SurrogateError, match="is damaged"):
+            short.curves(data, accuracies)
 
 
 def test_records_that_name_cells_are_refused(data, tmp_path):

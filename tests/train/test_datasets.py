@@ -1,5 +1,6 @@
 """Every data set from small archives and folders in its real layout, and what is said where one is missing or damaged."""
 
+import json
 import os
 import pickle
 
@@ -17,6 +18,7 @@ from asap.paper.space import published_cells
 from asap.records.parameters import DATASETS, EvaluationParameters, SearchParameters, make
 from asap.train import augment, datasets
 from asap.train.batches import Batches, Split
+from asap.train.evaluate import evaluate
 from asap.train.images import DataError
 
 RNG = np.random.default_rng(0)
@@ -147,6 +149,16 @@ def test_imagenet_s_batches_depend_on_their_generator_alone(data, monkeypatch):
         patch.setattr(os, "sched_getaffinity", lambda process: range(3), raising=False)
         alike = [x for x, _ in batches.epoch(torch.Generator().manual_seed(1))]
     assert all(torch.equal(a, b) for a, b in zip(first, alike, strict=True))
+
+
+def test_a_run_that_meets_a_damaged_image_has_failed(data, tmp_path):
+    imagenet(data)
+    (data / "imagenet" / "train" / "n01440764" / "0.JPEG").write_bytes(b"no image")
+    given = {"dataset": "imagenet", "cell": "ASAP", "scale": "tiny", "channels": 2, "layers": 3, "epochs": 1, "batch": 8, "images": 0}
+    p = make(EvaluationParameters, {**given, "data_root": str(data), "runs_root": str(tmp_path / "runs")})
+    with pytest.raises(DataError, match="damaged image"):
+        evaluate(p, progress=False)
+    assert json.loads(next(tmp_path.glob("runs/*/*/run.json")).read_text())["status"] == "failed"
 
 
 def test_a_damaged_image_of_imagenet_is_one_line(data):
