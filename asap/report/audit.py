@@ -65,7 +65,8 @@ def measured(arm: str) -> str:
             f"validation accuracy {ours['accuracy']:.1f} instead of {theirs['accuracy']:.1f} %, "
             f"first pruning in epoch {ours['first']:.0f} instead of {theirs['first']:.0f} (n = {len(searched)})"
         )
-    parts += filter(None, [_common_edges(arm)])
+    if common := _common_edges(arm):
+        parts.append(common)
     test = against(arm)
     if test.n:
         parts.append(f"error of the cell {test.text()}")

@@ -52,7 +52,7 @@ def left_out(kind: str) -> str:
     for label, n in left.items():
         short.setdefault(f"{planned[label] - n} of {planned[label]}", []).append(label)
     lines = "\n".join(f"- {count}: {'; '.join(labels)}" for count, labels in sorted(short.items()))
-    said = f"Finished, of every {kind} that the study `{STUDY}` plans:\n\n{lines}\n\n`asap study {STUDY}` shows what is left."
+    said = f"In these arms of the study `{STUDY}` not every {kind} has been run:\n\n{lines}\n\n`asap study {STUDY}` shows what is left."
     return f"{said} Runs of the same arms in the studies `design`, `certified` and `{TRAINED_ON}` are shown too." if short else ""
 
 

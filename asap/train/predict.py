@@ -110,8 +110,8 @@ def export(run: str | Path, path: str | Path, root: str = "") -> Path:
     path = Path(path)
     if path.suffix not in (".pt2", ".onnx"):
         raise UserError(f"{path}: the name of an exported network ends in .pt2 or .onnx")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"cannot write under {path.parent}")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UserError(f"{path} is a folder" if path.is_dir() else f"cannot write under {path.parent}")
     network = load(run, root)
     view = network.view
     example, shapes = torch.zeros(2, view.channels, view.size, view.size), ({0: torch.export.Dim("batch")},)

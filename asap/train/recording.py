@@ -79,7 +79,8 @@ def recording(p: Parameters, kind: str, device: torch.device, images: ImageData 
         yield recorder
     except UserError as error:
         if isinstance(error, DataError):  # of an image that was read only now
-            recorder.fail(str(error))
+            with suppress(OSError):
+                recorder.fail(str(error))
         raise
     except KeyboardInterrupt as error:
         goes_on = "goes on from the checkpoint" if recorder.checkpoint.is_file() else "begins anew"

@@ -161,17 +161,17 @@ def main(argv: list[str] | None = None) -> int:
                 record.put({"variants": {}} if key == "search" else {}, key)
         own = [sys.executable, __file__, *(argv if argv is not None else sys.argv[1:])]
         for step, (_, seconds) in STEPS.items():
-            until, status, before = min(end, time.monotonic() + seconds), FAILED, {}
+            until, status, before = min(end, time.monotonic() + seconds), FAILED, None
             while status not in (0, None) and time.monotonic() < until and before != Record(path).content:
                 before = Record(path).content  # a process that ends without a new line would end so again
                 status = limited([*own, "--step", step], until - time.monotonic())
             record = Record(path)
-            if status is None and until < end:
-                record.put(f"over its limit of {seconds} s", "failed", step)
-            elif status is None:  # the minutes are over: what they cut short is tried again
-                record.take_back(*[name for name, said in record.get("failed").items() if said == UNENDED][-1:])
-            elif status == 0:
+            if status == 0:
                 record.take_back(step)
+            elif status is None and until == end:  # the minutes are over: what they cut short is tried again
+                record.take_back(*(name for name in record.get("failed") if name not in (before or {}).get("failed", {})))
+            elif before is not None:
+                record.put(f"over its limit of {seconds} s" if status is None else f"ended with status {status}", "failed", step)
         work(arguments, end)
         print(path, archive(runs_root(), since), sep="\n")
     except UserError as error:

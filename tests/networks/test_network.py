@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import SqueezeExcitation
 
+from asap.networks import derived
 from asap.networks.derived import AuxiliaryHead, DerivedNetwork, Size
 from asap.networks.operations import DilConv, Source
 from asap.paper.space import published_cell, published_cells
@@ -40,6 +41,12 @@ def test_the_paper_s_imagenet_network():
     size = Size(published_cell("ASAP"), 50, 14, 1000, 3, 224, "imagenet", squeeze_excitation=True)
     assert size.multiply_adds < 600e6 and 4.5e6 < size.parameters < 4.7e6
     assert 5.8e6 < dataclasses.replace(size, auxiliary=True).parameters < 6.0e6
+
+
+def test_another_reduction_of_se_gives_the_printed_size_of_the_imagenet_network(monkeypatch):
+    monkeypatch.setattr(derived, "SqueezeExcitation", lambda width, squeezed: SqueezeExcitation(width, width // 24))
+    size = Size(published_cell("ASAP"), 50, 14, 1000, 3, 224, "imagenet", squeeze_excitation=True, auxiliary=True)
+    assert round(size.parameters / 1e6, 1) == 5.7
 
 
 def test_the_recorded_sizes_are_the_reference():

@@ -72,7 +72,7 @@ def test_a_variant_that_fails_leaves_a_line_and_is_not_tried_again(tmp_path):
     assert gpu_study.Record(tmp_path / "cpu.json").get("search", "good") == 1
 
 
-def test_a_variant_that_crashes_is_not_tried_again_and_one_that_the_minutes_cut_short_is(tmp_path, monkeypatch):
+def test_a_variant_has_not_ended_until_it_has(tmp_path, monkeypatch):
     import gpu_study
 
     record, calls = gpu_study.Record(tmp_path / "cpu.json"), []
@@ -104,7 +104,13 @@ def test_steps_that_crash_go_on_in_a_new_process_while_they_leave_a_line(tmp_pat
     monkeypatch.setattr(gpu_study.machine, "choose_device", lambda name: torch.device("cpu"))
     assert gpu_study.main(["--cpu", "--quick", "--runs-root", str(tmp_path), "--data-root", str(tmp_path)]) == 0
     assert ends == ["correctness", "search", "search", "search", "evaluation", "work"]
-    assert gpu_study.Record(path).get("failed") == {"search, 2": gpu_study.UNENDED, "search, 3": gpu_study.UNENDED}
+    unended = {"search, 2": gpu_study.UNENDED, "search, 3": gpu_study.UNENDED}
+    assert gpu_study.Record(path).get("failed") == {"correctness": "ended with status -6", **unended, "search": "ended with status -6"}
+    before = path.read_bytes()
+    monkeypatch.setattr(gpu_study, "limited", lambda *given: gpu_study.Record(path).put(gpu_study.UNENDED, "failed", "search, 9"))
+    for minutes in ("0.5", "0"):  # which cut short what is begun, or leave no time to begin: it is tried again
+        given = ["--cpu", "--quick", "--minutes", minutes, "--runs-root", str(tmp_path), "--data-root", str(tmp_path)]
+        assert gpu_study.main(given) == 0 and path.read_bytes() == before
 
 
 def test_the_gpu_study_stops_a_step_that_takes_too_long_and_refuses_a_cpu(capsys):

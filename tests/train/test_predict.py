@@ -77,9 +77,10 @@ def test_what_cannot_be_loaded_or_exported_is_one_line(run, tmp_path, quick_eval
         predict.export(run, tmp_path / "n.txt")
     with pytest.raises(UserError, match="cannot write under"):
         predict.export(run, tmp_path / "nowhere" / "n.pt2")
-    (tmp_path / "folder.pt2").mkdir()
-    with pytest.raises(UserError, match=r"cannot write .*folder\.pt2: Is a directory"):
-        predict.export(run, tmp_path / "folder.pt2")
+    for name in ("folder.pt2", "folder.onnx"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(UserError, match=f"{name} is a folder"):
+            predict.export(run, tmp_path / name)
     with pytest.raises(UserError, match=r"no\.png: No such file or directory$"):
         asap.load(run).classify([tmp_path / "no.png"])
     with pytest.raises(UserError, match="no run"):
